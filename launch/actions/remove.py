@@ -21,7 +21,7 @@ from launch.actions.orphans import end_orphans, refuse_stuck
 from launch.actions.targets import find_target
 from launch.backends.slurm.squeue import invalidate
 from launch.errors import BackendError, LaunchError, StoreError
-from launch.results.latest import runs_left
+from launch.results.latest import removed_configurations, runs_left
 from launch.store.attempts import attempt_numbers, attempt_path
 from launch.store.files import fault_point, store_error, store_errors
 from launch.store.liveness import is_locked
@@ -121,7 +121,10 @@ def _hide(state: SweepState, run_ids: Collection[str] | None) -> list[str]:
     """Take a sweep or runs out of the store; return the folders that are left to delete."""
     if run_ids is None or state.manifest.listed.keys() <= set(run_ids):  # a sweep has runs
         return [_rename(state.folder)]
-    header = replace(state.manifest.newest_header(), why=Trigger.REMOVE, created=time.time())
+    configurations = removed_configurations(state, run_ids)
+    header = replace(
+        state.manifest.newest_header(), why=Trigger.REMOVE, created=time.time(), configurations=configurations
+    )
     state.freeze(header, [state.manifest.listed[run_id].entry for run_id in run_ids])
     fault_point("remove.listed")
     present = (f"{state.folder}/{run_id}" for run_id in run_ids)

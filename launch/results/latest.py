@@ -3,7 +3,7 @@
 The rule, which every table, file, report and the Python interface share: current is what the newest complete submission
 (one without `--only`) lists, and what later submissions with `--only` list; and other seeds of these configurations. A
 configuration is everything that changes the numbers except the seed. It is computed from the run directory, and only if
-there are runs that these submissions do not list.
+there are runs that these submissions do not list. A deletion records it, since a deleted run may be the only one listed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from launch.store.manifest import Manifest
     from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
+
+_HASH_DIGITS = 16  # of the hash of a configuration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +67,8 @@ def divide(views: Sequence[RunView], manifest: Manifest) -> Selection:
     listed = list(dict.fromkeys(repeated.get(run_id, run_id) for run_id in _last_submissions(manifest)))
     place = {run_id: number for number, run_id in enumerate(listed)}
     # Usually all are listed, and no file must be read.
-    if listed and not all(view.run_id in place for view in rest):
-        latest = {_configuration(view) for view in rest if view.run_id in place} - {None}
+    if (listed or _removed_since(manifest)) and not all(view.run_id in place for view in rest):
+        latest = {_configuration(view) for view in rest if view.run_id in place} - {None} | _removed_since(manifest)
         current = [view for view in rest if view.run_id in place or _configuration(view) in latest]
     else:
         current = rest
@@ -107,9 +110,28 @@ def _last_submissions(manifest: Manifest) -> list[str]:
 
     A retry does not count, since it may list superseded runs.
     """
-    numbers = [number for number, header in manifest.headers.items() if header.why == Trigger.SUBMIT]
-    first = max((number for number in numbers if manifest.headers[number].complete), default=0)
-    return [run_id for number in sorted(numbers) if number >= first for run_id in manifest.run_ids[number]]
+    first = _last_complete(manifest)
+    numbers = [n for n, header in manifest.headers.items() if n >= first and header.why == Trigger.SUBMIT]
+    return [run_id for number in sorted(numbers) for run_id in manifest.run_ids[number]]
+
+
+def _last_complete(manifest: Manifest) -> int:
+    """Return the number of the newest complete submission; 0 without one."""
+    headers = manifest.headers.items()
+    return max((number for number, one in headers if one.why == Trigger.SUBMIT and one.complete), default=0)
+
+
+def removed_configurations(state: SweepState, run_ids: Collection[str]) -> tuple[str, ...]:
+    """Return the configurations of runs that are going to be deleted, if the sweep as last submitted lists the runs."""
+    listed = set(_last_submissions(state.manifest)) & set(run_ids)
+    found = {_configuration(view) for view in state.views(listed)} - {None} if listed else set[str]()
+    return tuple(sorted(key for key in found if key))
+
+
+def _removed_since(manifest: Manifest) -> set[str | None]:
+    """Return the configurations that the last submissions listed with runs that were deleted since."""
+    headers, first = manifest.headers.items(), _last_complete(manifest)
+    return {key for number, one in headers if number > first for key in one.configurations or ()}
 
 
 def _drop_stale(views: list[RunView], repeated: Collection[str], graph: DependencyGraph) -> list[RunView]:
@@ -133,6 +155,6 @@ def _depends_on_others(view: RunView) -> bool:
 
 
 def _configuration(view: RunView) -> str | None:
-    """Return a text that is equal for equal configurations; None if the run's files cannot be read."""
+    """Return a hash that is equal for equal configurations; None if the run's files cannot be read."""
     found = read_configuration(view)
-    return None if found is None else found.key
+    return None if found is None else sha256(found.key.encode()).hexdigest()[:_HASH_DIGITS]

@@ -130,6 +130,8 @@ class ManifestHeader:
         container: The settings for the containers of an engine.
         complete: Whether it lists every run of the file; False after `--only`.
         commit: The git commit of the code, with `-dirty` if files differ from it; None without git.
+        configurations: Of a removal, hashes of the configurations that the sweep as last submitted still has, although
+            the removed runs listed them; None in any other generation, and in a removal by an older version.
         version: Format version.
     """
 
@@ -152,6 +154,7 @@ class ManifestHeader:
     container: ContainerSettings = field(default_factory=ContainerSettings)
     complete: bool = True
     commit: str | None = None
+    configurations: tuple[str, ...] | None = field(default=None, metadata={OMIT_NONE: True})
     version: int = FORMAT_VERSION
 
 

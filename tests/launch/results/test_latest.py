@@ -7,6 +7,7 @@ import pytest
 
 from launch.actions.dependencies import check_sweeps_before
 from launch.actions.plan import plan_sweep
+from launch.actions.remove import plan_removal, remove_all
 from launch.actions.retry import retry
 from launch.actions.submit import submit
 from launch.errors import LaunchError
@@ -72,6 +73,23 @@ def test_a_generation_of_few_seeds_drops_no_others_of_the_same_configuration(edi
     assert sorted(edited.shown()) == [(1, 1), (1, 2), (2, 0)]
     edited.submit(20, range(1, 2))
     assert sorted(edited.shown()) == [(1, 2), (2, 0), (3, 1)]
+
+
+def test_other_seeds_stay_when_the_listed_run_of_their_configuration_is_deleted(edited: Edited) -> None:
+    def delete(layers: int, seed: int) -> None:
+        (run_id,) = {view.run_id for view in edited.sweep.views() if f"n_layers={layers}-s{seed}-" in view.run_id}
+        remove_all(plan_removal(edited.store, [f"digits/{run_id}"]))
+
+    edited.submit(20, range(1), n_layers=1)
+    edited.submit(20, range(3), n_layers=2)
+    edited.submit(20, range(1), n_layers=2)
+    delete(2, 0)
+    assert edited.shown() == [(2, 1), (2, 2)]
+    assert [view.seed for view in gather(edited.sweep.state()).left_out] == [0], "of the earlier configuration"
+    delete(2, 1)
+    assert edited.shown() == [(2, 2)]
+    edited.submit(20, range(1), n_layers=1)
+    assert edited.shown() == [(5 + 1, 0)], "a later submission decides anew"
 
 
 def test_a_value_that_the_file_has_no_longer_is_superseded(edited: Edited) -> None:
