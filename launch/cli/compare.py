@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from launch.cli.parser import Parser
     from launch.results.comparison import ComparedRow
+    from launch.results.table import ResultRow
 
 EXAMPLES = """
 launch compare before after
@@ -94,7 +95,7 @@ def _table(rows: Sequence[ComparedRow], sweeps: Sequence[str], metrics: Sequence
     for metric in metrics:
         for name in sweeps:
             heading = f"{name} {metric}" + (" %" if format.is_percent(metric) else "")
-            columns[heading] = [_mean(row, name, metric) for row in rows]
+            columns[heading] = _means([row.of.get((name, metric)) for row in rows])
         for name in sweeps[1:]:
             values = [difference(row, sweeps[0], name, metric) for row in rows]
             heading = f"{name} - {sweeps[0]}" if len(metrics) == 1 else f"{name} - {sweeps[0]} {metric}"
@@ -103,8 +104,7 @@ def _table(rows: Sequence[ComparedRow], sweeps: Sequence[str], metrics: Sequence
     return console.table(list(columns), list(zip(*columns.values(), strict=True)), right=numeric, elastic="experiment")
 
 
-def _mean(row: ComparedRow, sweep: str, metric: str) -> str:
-    found = row.of.get((sweep, metric))
-    if found is None or found.mean is None:
-        return format.MISSING
-    return f"{format.mean_text(found)} ({len(found.seeds)})"
+def _means(rows: Sequence[ResultRow | None]) -> list[str]:
+    """Return the mean and the number of seeds of each row."""
+    texts = zip(rows, format.mean_texts(rows), strict=True)
+    return [text if row is None or row.mean is None else f"{text} ({len(row.seeds)})" for row, text in texts]

@@ -166,7 +166,7 @@ def table(rows: Sequence[ResultRow]) -> str:
 def _metric_columns(metric: str, groups: Sequence[Sequence[ResultRow]], *, several: bool) -> dict[str, list[str]]:
     """Return the columns of one metric: its mean, and published values and differences if there are any."""
     found = [next((row for row in group if row.metric == metric), None) for group in groups]
-    numbers = [format.table_cells(row)[1:] if row else [format.MISSING] * 3 for row in found]
+    numbers = format.table_cells(found)
     headings = [f"{metric} %" if format.is_percent(metric) else metric, "published", "difference"]
     if several:
         headings[1:] = [f"{word} {metric}" for word in headings[1:]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 MISSING = "—"  # the cell of a missing value
 
 _MAX_FLOAT_WIDTH = 10
+_LARGE = 1e6  # a mean from here on is shown with an exponent
+_MOST_DECIMALS = 7
 
 
 def value_text(value: Any, *, exact: bool = False) -> str:
@@ -36,11 +39,43 @@ def number_text(value: float | None, metric: str) -> str:
     return f"{100 * value:.2f}" if is_percent(metric) else f"{value:.4g}"
 
 
-def mean_text(row: ResultRow) -> str:
-    """Return the text of a row's mean and standard deviation."""
-    if row.mean is None:
-        return MISSING
-    return f"{number_text(row.mean, row.metric)} ± {number_text(row.std, row.metric)}"
+def mean_texts(rows: Sequence[ResultRow | None]) -> list[str]:
+    """Return the mean and the standard deviation of each row, as text for one column of a table.
+
+    All rows of a metric have equally many decimals, and `±` at the same place in a column that is aligned to the right.
+    """
+    pairs = [_pair(row, rows) for row in rows]
+    width = max((len(std) for _, std in pairs), default=0)
+    return [f"{mean} ± {std:>{width}}" if std else mean for mean, std in pairs]
+
+
+def _pair(row: ResultRow | None, rows: Sequence[ResultRow | None]) -> tuple[str, str]:
+    """Return the texts of a mean and of its standard deviation, which is empty without a mean."""
+    if row is None or row.mean is None:
+        return MISSING, ""
+    found = [other for other in rows if other is not None and other.metric == row.metric]
+    places = None if is_percent(row.metric) else _decimals(found)
+    texts = [
+        number_text(value, row.metric) if places is None or value is None else f"{value:.{places}f}"
+        for value in (row.mean, row.std)
+    ]
+    return texts[0], texts[1]
+
+
+def _decimals(rows: Sequence[ResultRow]) -> int | None:
+    """Return the decimals for a column: two digits of each deviation, and else four digits of the largest mean.
+
+    None if the numbers are so large, so small, or so unequal that they are shorter with exponents.
+    """
+    means = [abs(row.mean) for row in rows if row.mean and math.isfinite(row.mean)]
+    deviations = [row.std for row in rows if row.std and math.isfinite(row.std)]
+    if not means or max(means) >= _LARGE:
+        return None
+    places = 3 - math.floor(math.log10(max(means)))
+    if deviations:
+        most, least = (1 - math.floor(math.log10(one)) for one in (min(deviations), max(deviations)))
+        places = max(min(places, most), least)
+    return max(places, 0) if places <= _MOST_DECIMALS else None
 
 
 def difference_text(row: ResultRow) -> str:
@@ -54,9 +89,12 @@ def signed_text(value: float | None, metric: str) -> str:
     return text if value is None or text.startswith("-") else f"+{text}"
 
 
-def table_cells(row: ResultRow) -> list[str]:
-    """Return the number cells of a row: number of seeds, mean, published number and difference."""
-    return [str(len(row.seeds)), mean_text(row), number_text(row.published, row.metric), difference_text(row)]
+def table_cells(rows: Sequence[ResultRow | None]) -> list[list[str]]:
+    """Return the number cells of each row: mean, published number and difference; dashes for None."""
+    return [
+        [mean, *([MISSING] * 2 if row is None else [number_text(row.published, row.metric), difference_text(row)])]
+        for row, mean in zip(rows, mean_texts(rows), strict=True)
+    ]
 
 
 def numeric_columns(rows: Sequence[ResultRow], metric: str) -> tuple[list[str], list[list[str]]]:
@@ -69,7 +107,8 @@ def numeric_columns(rows: Sequence[ResultRow], metric: str) -> tuple[list[str], 
         metric: The header of the mean.
     """
     count = 4 if any(row.published is not None for row in rows) else 2
-    return ["seeds", metric, "published", "difference"][:count], [table_cells(row)[:count] for row in rows]
+    cells = [[str(len(row.seeds)), *own][:count] for row, own in zip(rows, table_cells(rows), strict=True)]
+    return ["seeds", metric, "published", "difference"][:count], cells
 
 
 def setting_cells(settings: Mapping[str, Any], keys: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 The rule, which every table, file, report and the Python interface share: current is what the newest complete submission
 (one without `--only`) lists, and what later submissions with `--only` list; and other seeds of these configurations. A
 configuration is everything that changes the numbers except the seed. It is computed from the run directory, and only if
-there are runs that these submissions do not list. A deletion records it, since a deleted run may be the only one listed.
+there are runs that these submissions do not list. A deletion records it: the deleted run may be the only one listed.
 """
 
 from __future__ import annotations

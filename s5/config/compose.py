@@ -232,8 +232,9 @@ def omegaconf_error(
     if key in nodes:
         return invalid_value_error(key, value, nodes[key], first_line(error), file)
     section = error.object_type
-    if section is dict:  # a key of the user's own, in a mapping
-        return InvalidConfig(key, first_line(error), file=file)
+    if section is dict:  # a key of the user's own, in a mapping of names to numbers
+        hint = f"{key.rpartition('.')[0]} takes a mapping of names to numbers"
+        return InvalidConfig(key, f"{value!r} is not a number", hint=hint, file=file)
     return unknown_key_error(key, nodes, section if isinstance(section, type) else None, file)
 
 

@@ -104,8 +104,27 @@ def invalid_value_error(key: str, value: Any, node: Any, reason: str, file: str 
         reason = f"{_shown(value)} is neither a whole number nor auto"
     elif type(node) in words:
         reason = f"{_shown(value)} is not {words[type(node)]}{or_null}"
-    hint = f"to train a run for each value, vary {key} under grid in a sweep file" if _is_list(value) else None
+    if _is_list(value):
+        hint = f"to train a run for each value, vary {key} under grid in a sweep file"
+    else:
+        hint = _value_hint(key, node)
     return InvalidConfig(key, reason, hint=hint, file=file)
+
+
+def _value_hint(key: str, node: Any) -> str | None:
+    """Return what a key takes, and its default; None for a section that does not describe its keys."""
+    from omegaconf import OmegaConf
+
+    from s5.config.key_info import key_infos
+
+    section: Any = OmegaConf.get_type(node._get_parent()) if node._get_parent() is not None else None
+    prefix, dot, name = key.rpartition(".")
+    try:
+        (info,) = key_infos(section, [section.__dataclass_fields__[name]], prefix + dot)
+    except (AttributeError, KeyError, ValueError, TypeError):
+        return None
+    article = "a " if info.allowed.startswith(("number", "whole number")) else ""
+    return f"{key} takes {article}{info.allowed}; the default is {info.default}".replace("`", "")
 
 
 def _is_list(value: Any) -> bool:

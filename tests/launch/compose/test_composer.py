@@ -211,11 +211,20 @@ MISTAKES = {
         "base.model: model.n_layer: unknown key; did you mean model.n_layers?",
         None,
     ),
-    "text for a number": ("grid: {optim.lr: [fast]}", "grid.optim.lr: 'fast' is not a number", None),
+    "text for a number": (
+        "grid: {optim.lr: [fast]}",
+        "grid.optim.lr: 'fast' is not a number",
+        "optim.lr takes a number, positive; the default is 0.001",
+    ),
+    "text for a number in a mapping": (
+        "base: {optim.lr_of: {a: fast}}",
+        "base.optim.lr_of.a: 'fast' is not a number",
+        "optim.lr_of takes a mapping of names to numbers",
+    ),
     "a fraction for a whole number": (
         "grid: {model.n_layers: [1.5]}",
         "grid.model.n_layers: 1.5 is not a whole number",
-        None,
+        "model.n_layers takes a whole number, at least 1; the default is",
     ),
     "a list for a number": (
         "base: {optim.lr: [1, 2]}",
@@ -226,9 +235,13 @@ MISTAKES = {
     "text where there may be none": (
         "base: {train.early_stop_epochs: never}",
         "base.train.early_stop_epochs: 'never' is not a whole number or null",
-        None,
+        "train.early_stop_epochs takes a whole number, at least 1, or null; the default is null",
     ),
-    "text for a switch": ("base: {model.conj_sym: maybe}", "base.model.conj_sym: 'maybe' is not true or false", None),
+    "text for a switch": (
+        "base: {model.conj_sym: maybe}",
+        "base.model.conj_sym: 'maybe' is not true or false",
+        "true, false; the",
+    ),
     "unknown choice": (
         "zip: {model.norm: [bach]}",
         "zip.model.norm: 'bach' is not one of batch, layer, instance, group, none; did you mean batch?",
