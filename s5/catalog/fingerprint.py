@@ -59,7 +59,7 @@ def full_hash_of(paths: Iterable[Path], *, prefix: str | None = None) -> str | N
 
 
 def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return what differs between two fingerprints of different data: the number of files, their bytes, or neither."""
+    """Return the difference of two fingerprints in words: the number of files and their bytes, or neither of these."""
     if all(before.get(key) == now[key] for key in ("files", "bytes")):
         return f"{_size(now)} as before, with other names or other content"
     return f"{_size(before)} before, {_size(now)} now"

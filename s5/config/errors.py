@@ -112,7 +112,7 @@ def invalid_value_error(key: str, value: Any, node: Any, reason: str, file: str 
 
 
 def _value_hint(key: str, node: Any) -> str | None:
-    """Return what a key takes, and its default; None for a section that does not describe its keys."""
+    """Return the hint that names the values of a key and its default; None if its section does not describe them."""
     from omegaconf import OmegaConf
 
     from s5.config.key_info import key_infos

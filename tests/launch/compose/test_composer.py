@@ -211,16 +211,7 @@ MISTAKES = {
         "base.model: model.n_layer: unknown key; did you mean model.n_layers?",
         None,
     ),
-    "text for a number": (
-        "grid: {optim.lr: [fast]}",
-        "grid.optim.lr: 'fast' is not a number",
-        "optim.lr takes a number, positive; the default is 0.001",
-    ),
-    "text for a number in a mapping": (
-        "base: {optim.lr_of: {a: fast}}",
-        "base.optim.lr_of.a: 'fast' is not a number",
-        "optim.lr_of takes a mapping of names to numbers",
-    ),
+    "text for a number": ("grid: {optim.lr: [fast]}", "grid.optim.lr: 'fast' is not a number", "takes a number, "),
     "a fraction for a whole number": (
         "grid: {model.n_layers: [1.5]}",
         "grid.model.n_layers: 1.5 is not a whole number",
@@ -237,11 +228,7 @@ MISTAKES = {
         "base.train.early_stop_epochs: 'never' is not a whole number or null",
         "train.early_stop_epochs takes a whole number, at least 1, or null; the default is null",
     ),
-    "text for a switch": (
-        "base: {model.conj_sym: maybe}",
-        "base.model.conj_sym: 'maybe' is not true or false",
-        "true, false; the",
-    ),
+    "text for a switch": ("base: {model.conj_sym: maybe}", "base.model.conj_sym: 'maybe' is not true or false", None),
     "unknown choice": (
         "zip: {model.norm: [bach]}",
         "zip.model.norm: 'bach' is not one of batch, layer, instance, group, none; did you mean batch?",

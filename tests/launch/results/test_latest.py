@@ -89,7 +89,7 @@ def test_other_seeds_stay_when_the_listed_run_of_their_configuration_is_deleted(
     delete(2, 1)
     assert edited.shown() == [(2, 2)]
     edited.submit(20, range(1), n_layers=1)
-    assert edited.shown() == [(5 + 1, 0)], "a later submission decides anew"
+    assert edited.shown() == [(5 + 1, 0)], "a later submission decides again"
 
 
 def test_a_value_that_the_file_has_no_longer_is_superseded(edited: Edited) -> None:
