@@ -17,7 +17,6 @@ from s5.config.choices import (
     Discretization,
     DSSVersion,
     Head,
-    LinOSSDiscretization,
     Measure,
     Norm,
     Residual,
@@ -67,7 +66,7 @@ CASES: dict[str, ModelConfig] = {
     ),
     "rglru": RGLRUConfig(**SIZES, n_blocks=2),
     "lssl": LSSLConfig(**SIZES, dt_min=0.01, dt_max=0.5),
-    "linoss": LinOSSConfig(**SIZES, discretization=LinOSSDiscretization.imex, damping=True),
+    "linoss": LinOSSConfig(**SIZES),
     "s4": S4Config(**SIZES, dt_min=0.01, dt_max=0.5),
     "s4-bidirectional": S4Config(**SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True),
 }
