@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from launch.errors import LaunchError, StoreError, did_you_mean
 from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
+from launch.store.manifest import generation_numbers, read_header
 from launch.store.store import Store
 from s5.run_dir.result import RUN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from launch.store.store import SweepStore
 
 _MAX_COMPARED = 2_000  # with more run ids, finding the nearest one takes too long
@@ -36,27 +39,52 @@ class OtherPlace(NamedTuple):
 def other_places(store: Store, word: str | None) -> list[OtherPlace]:
     """Return the other folders of runs in which `word` names a sweep or a run: the default and the profiles' own.
 
-    If `word` is None, they are the folders that have any sweeps.
+    Several profiles may share a folder. The option names the profile with which the sweep was submitted, since
+    `launch retry` would execute its runs with any other that is named. Without such a profile it names the folder.
+    If `word` is None, the places are the folders that have any sweeps.
     """
     from launch.profiles.folders import runs_dirs
 
-    places = {Path(folder): f"--on {name}" for name, folder in runs_dirs().items()}
-    default = open_store().root
-    places[default] = places.get(default) or f"--runs {shlex.quote(str(default))}"
-    places.pop(store.root, None)
-    return [OtherPlace(root, option) for root, option in places.items() if _has(Store(root), word)]
+    profiles: dict[Path, list[str]] = {open_store().root: []}
+    for name, folder in runs_dirs().items():
+        profiles.setdefault(Path(folder), []).append(name)
+    profiles.pop(store.root, None)
+    found = ((root, names, _sweeps_named(Store(root), word)) for root, names in profiles.items())
+    return [
+        OtherPlace(root, _option(root, names, None if word is None else sweeps))
+        for root, names, sweeps in found
+        if sweeps
+    ]
 
 
-def _has(store: Store, word: str | None) -> bool:
-    """Return whether a word names a sweep or a run in a store that may not be readable; without a word, any sweep."""
+def _option(root: Path, profiles: Sequence[str], sweeps: Sequence[str] | None) -> str:
+    """Return the option that names a folder of runs, and with it the profile of these sweeps, if they have the same."""
+    used = set(profiles) if sweeps is None else {_profile_of(root / sweep) for sweep in sweeps}
+    name = used.pop() if len(used) == 1 else None
+    if name is not None and name in profiles:
+        return f"--on {shlex.quote(name)}"
+    return f"--runs {shlex.quote(str(root))}"
+
+
+def _profile_of(sweep: Path) -> str | None:
+    """Return the profile with which a sweep was last submitted; None if its manifest cannot be read."""
+    try:
+        numbers = generation_numbers(str(sweep))
+        return read_header(str(sweep), max(numbers)).profile if numbers else None
+    except StoreError:
+        return None
+
+
+def _sweeps_named(store: Store, word: str | None) -> list[str]:
+    """Return the sweeps that a word names, or whose runs it names: without a word all, if not readable none."""
     try:
         names = store.sweeps()
-        if word is None or not names:
-            return bool(names)
+        if word is None:
+            return names
         name = _name_in_file(Path(word)) if word.endswith(_YAML) else word.rstrip("/")
-        return name in names or bool(_matching_runs(store, word))
+        return [name] if name in names else [sweep for sweep, _ in _matching_runs(store, word)]
     except StoreError:
-        return False
+        return []
 
 
 def _with_others(error: LaunchError, store: Store, word: str) -> LaunchError:

@@ -84,12 +84,28 @@ def test_the_hints_of_status_carry_the_place(place: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize("verb", ["status", "watch", "wait", "cancel", "results", "report", "retry"])
 def test_a_sweep_that_is_elsewhere_is_found(place: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    make_sweep(place, "old", [DONE])
+    of_profile(place, "old", DONE, "station")
     code, _, err = typed(verb, "old", capsys=capsys)
     assert code == 2
     assert f"'old' under {Path('runs').absolute()}; it is under {place}" in err
     assert "hint: add `--on station`" in err
     assert typed(verb, "old", "--on", "station", capsys=capsys)[0] == 0
+
+
+def test_of_profiles_that_share_a_folder_the_one_of_the_sweep_is_named(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.parent / "slurm" / "tail.yaml").write_text(f"runs_dir: {place}\n")
+    of_profile(place, "own", BAD, "station")
+    of_profile(place, "foreign", BAD, "of a colleague")
+    runs = f"--runs '{place}'"
+    for verb in ("retry", "status", "results"):
+        assert "hint: add `--on station`\n" in typed(verb, "own", capsys=capsys)[2]
+        assert f"hint: add `{runs}`\n" in typed(verb, "foreign", capsys=capsys)[2]
+    assert f"hint: add `{runs}`\n" in typed("logs", run_id_of(BAD), capsys=capsys)[2]  # in two sweeps
+    assert f"there are sweeps under {place}: add `{runs}`" in typed("status", capsys=capsys)[2]
+    make_sweep(Path("runs"), "own", [DONE])
+    assert f"own is also under {place}: --on station names that one" in typed("status", "own", capsys=capsys)[2]
 
 
 def test_sweeps_that_are_all_elsewhere_are_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +125,7 @@ def test_a_run_that_is_elsewhere_is_found(place: Path, capsys: pytest.CaptureFix
 
 
 def test_a_name_in_both_places_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_sweep(place, "old", [BAD])
+    of_profile(place, "old", BAD, "station")
     make_sweep(Path("runs"), "old", [DONE])
     code, out, err = typed("status", "old", capsys=capsys)
     assert (code, run_id_of(DONE) in out) == (0, True)
