@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import crc32
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,13 @@ from s5.config.identity import is_science
 from s5.run_dir.result import CONFIG, RUN
 
 
-def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:
+def changed_keys(before: str, after: str, *, spelling: bool = False) -> dict[str, tuple[Any, Any]]:
     """Return the keys whose values differ between two configs in YAML.
+
+    Args:
+        before: The old config.
+        after: The new config.
+        spelling: Whether 1 and 1.0 differ too, as they do for a program, which gets them as words.
 
     Returns:
         Dotted key to the old and the new value; None for a key that is missing.
@@ -30,7 +35,8 @@ def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:
 
     old, new = dict(leaves(yaml.safe_load(before))), dict(leaves(yaml.safe_load(after)))
     keys = [*old, *(key for key in new if key not in old)]
-    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
+    found = {key: (old.get(key), new.get(key)) for key in keys}
+    return {key: (a, b) for key, (a, b) in found.items() if a != b or (spelling and str(a) != str(b))}
 
 
 def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *, from_file: bool = True) -> list[str]:
@@ -50,12 +56,13 @@ def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *
     for (key, before, after), run_ids in _by_key([(each.run_id, each.before, each.after) for each in readable]).items():
         lines.append(f"{key}: {before} before, {after} now, in {_runs(run_ids)}; {_effect(key)}")
     texts = {run.record.run_id: run for run in runs}
+    programs = {one.earlier for one in plan.changed if texts[one.run_id].record.parameters is not None}
     changed = [
         (one.earlier, _read(Path(sweep, one.earlier, CONFIG)), texts[one.run_id].config_text())
         for one in plan.changed
         if from_file or _overrides(Path(sweep, one.earlier)) == texts[one.run_id].record.overrides
     ]
-    for (key, before, after), run_ids in _by_key(changed).items():
+    for (key, before, after), run_ids in _by_key(changed, programs).items():
         lines.append(
             f"{key}: {before} when these runs were submitted, {after} now: {_runs(run_ids)} stay as they are; "
             "the new value runs under a new id"
@@ -118,11 +125,14 @@ def _overrides(run_dir: Path) -> tuple[str, ...] | None:
     return None
 
 
-def _by_key(changes: Sequence[tuple[str, str | None, str]]) -> dict[tuple[str, str, str], list[str]]:
-    """Group changes of runs by (key, before, after)."""
+def _by_key(
+    changes: Sequence[tuple[str, str | None, str]], programs: Set[str] = frozenset()
+) -> dict[tuple[str, str, str], list[str]]:
+    """Group changes of runs by (key, before, after); for a program, 1.0 is a change of 1."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for run_id, before, after in changes:
-        for key, (old, new) in changed_keys(before or "", after).items() if before else [("config.yaml", ("?", "?"))]:
+        keys = changed_keys(before, after, spelling=run_id in programs) if before else {"config.yaml": ("?", "?")}
+        for key, (old, new) in keys.items():
             found.setdefault((key, _word(old), _word(new)), []).append(run_id)
     return found
 

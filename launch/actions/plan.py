@@ -19,6 +19,7 @@ from launch.actions.differences import changed_since_failure, describe_changes, 
 from launch.actions.generation import entry_of
 from launch.actions.plugin_data import check_plugin_data
 from launch.actions.plugins import apply_plugins
+from launch.actions.program_files import check_program_files, with_program_files
 from launch.actions.reuse import describe_results_elsewhere, find_results_elsewhere
 from launch.actions.stored_names import with_stored_names
 from launch.backends.base import AttendedBackend
@@ -206,6 +207,7 @@ def plan_runs(
         options: Container options that override the profile; None for none.
     """
     state = state or store.sweep(sweep.name).state()
+    runs = with_program_files(runs, sweep.file)
     predecessors = find_predecessors(runs, sweep_runs)
     entries = [entry_of(run) for run in runs]
     views = state.with_entries(entries).views(entry.run_id for entry in entries)
@@ -314,6 +316,10 @@ def _find_obstacles(
     with collect_errors(obstacles):
         check_predecessors(runs, predecessors, state)
     obstacles += find_obstacles(runs, _environment(profile))
+    with collect_errors(obstacles):
+        records = {run.record.run_id: run.record for run in runs if run.record.command is not None}
+        own = [entry.run_id for entry in left if entry.run_id in records]
+        notes += check_program_files(state.folder, own, sweep.file, records)
     if left:  # runs that are done need no resources
         setting = f"change the `runs_dir` of {profile.file}, or add `--runs DIR`" if profile.runs_dir else None
         with collect_errors(obstacles):

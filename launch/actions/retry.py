@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from launch.actions.container_plan import ContainerOptions, plan_containers_for_retry
 from launch.actions.orphans import end_orphans, refuse_stuck
 from launch.actions.plan import describe_dropped_settings
+from launch.actions.program_files import check_program_files
 from launch.actions.submit import Submission
 from launch.backends.choose import check_queue, find_backend, scheduling_profile
 from launch.errors import plural
@@ -51,7 +52,7 @@ def retry(
         The submission, which the caller must start; without views if there is nothing to retry.
 
     Raises:
-        LaunchError: If another process runs the sweep.
+        LaunchError: If another process runs the sweep, or a file that a command names is gone.
         BackendError: If a container of one of the runs may still be running.
     """
     state = store.sweep(sweep).state()
@@ -74,6 +75,7 @@ def retry(
         return submission
     refuse_stuck(end_orphans(views))
     entries = _entries_to_retry(state, views)
+    check_program_files(state.folder, [entry.run_id for entry in entries], header.file)
     notes = find_backend(profile).check(entries)
     containers = plan_containers_for_retry(state, options or ContainerOptions(), profile, entries, moved=moved)
     snapshot = take_snapshot(source or OWN_CODE, store.root)

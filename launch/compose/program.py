@@ -38,7 +38,7 @@ def program_parameters(spec: RunSpec, overrides: Sequence[Override]) -> dict[str
             raise ConfigError(f"{place}: {override.key} and {inside} are both set, and one is inside the other")
         parameters[override.key] = override.value
     try:
-        fill(spec.command or (), parameters, spec.seed, [os.getcwd()])
+        fill(spec.command or (), parameters, spec.seed, os.getcwd())
     except LaunchError as error:
         raise ConfigError(f"{spec.where}: command: {error.message}", hint=error.hint) from error
     return dict(sorted(parameters.items()))

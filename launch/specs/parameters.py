@@ -24,22 +24,21 @@ def parameter_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def fill(words: Sequence[str], parameters: Mapping[str, Any], seed: int, folders: Sequence[str]) -> tuple[str, ...]:
+def fill(words: Sequence[str], parameters: Mapping[str, Any], seed: int, cwd: str) -> tuple[str, ...]:
     """Return the words of a command with the values in place of `{name}`.
 
-    A word `{args}` becomes a word `--name=value` for each parameter. A word that names a file in one of `folders`
-    becomes its full path, since the program is started in another folder.
+    A word `{args}` becomes a word `--name=value` for each parameter.
 
     Args:
         words: The words as the sweep file has them.
         parameters: The values by dotted name.
         seed: The value of `{seed}`.
-        folders: The folder in which the user typed the command, which is the value of `{cwd}`; then further ones.
+        cwd: The value of `{cwd}`, the folder in which the user typed the command.
 
     Raises:
         LaunchError: If there is no parameter of a name.
     """
-    values = {**parameters, SEED: seed, CWD: folders[0]}
+    values = {**parameters, SEED: seed, CWD: cwd}
 
     def put(found: re.Match[str]) -> str:
         name = found[1]
@@ -57,7 +56,7 @@ def fill(words: Sequence[str], parameters: Mapping[str, Any], seed: int, folders
         if word == f"{{{ALL}}}" and ALL not in values:
             filled += [f"--{name}={parameter_text(value)}" for name, value in parameters.items()]
         else:
-            filled.append(_placed(_PLACEHOLDER.sub(put, word), folders))
+            filled.append(_PLACEHOLDER.sub(put, word))
     return tuple(filled)
 
 
@@ -66,7 +65,8 @@ def names_in(words: Sequence[str]) -> set[str]:
     return {found[1] for word in words for found in _PLACEHOLDER.finditer(word) if found[1] is not None}
 
 
-def _placed(word: str, folders: Sequence[str]) -> str:
-    if "." not in word and os.sep not in word:
-        return word
-    return next((path for folder in folders if os.path.isfile(path := os.path.join(folder, word))), word)
+def file_named(word: str, folders: Sequence[str]) -> str | None:
+    """Return the path of the file that a relative word of a command names in the first folder that has it, or None."""
+    if os.path.isabs(word) or ("." not in word and os.sep not in word):
+        return None
+    return next((path for folder in folders if os.path.isfile(path := os.path.join(folder, word))), None)

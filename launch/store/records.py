@@ -47,7 +47,7 @@ class PublishedNumber:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """`run.json`: the identity of a run. Immutable. Contains only what changes the results of the run.
+    """`run.json`: the identity of a run, and where the files of its command lie. Immutable.
 
     Attributes:
         run_id: `<experiment>-<slug>-s<seed>-<hash8>`.
@@ -60,6 +60,9 @@ class RunRecord:
         command: The command line; None for `python -m s5 train RUN_DIR`.
         parameters: The values, by dotted name, that the command names as `{name}`; None for a run of a recipe, whose
             command is executed as it is.
+        folders: The folder in which the user first submitted the run, which is `{cwd}`, and the sweep file's; None for
+            a training, and for a command that an older version stored.
+        files: The full paths of the files that words of the command named then, by word; None as for `folders`.
         version: Format version.
     """
 
@@ -72,6 +75,8 @@ class RunRecord:
     science_hash: str
     command: tuple[str, ...] | None = None
     parameters: dict[str, Any] | None = field(default=None, metadata={OMIT_NONE: True})
+    folders: tuple[str, ...] | None = field(default=None, metadata={OMIT_NONE: True})
+    files: dict[str, str] | None = field(default=None, metadata={OMIT_NONE: True})
     version: int = FORMAT_VERSION
 
 

@@ -90,13 +90,13 @@ def plan_run_dirs(sweep: str, manifest: Manifest, runs: Iterable[PlannedRun]) ->
     repairs: list[FileRepair] = []
     changed: list[ChangedIdentity] = []
     known = {
-        (row_of(one.entry.experiment, one.entry.settings), one.entry.seed): run_id
+        (row_of(one.entry.experiment, _plain(one.entry.settings)), one.entry.seed): run_id
         for run_id, one in manifest.listed.items()
     }
     for run in runs:
         run_id = run.record.run_id
         if run_id not in manifest.listed:
-            earlier = known.get((row_of(run.record.experiment, run.settings), run.record.seed))
+            earlier = known.get((row_of(run.record.experiment, _plain(run.settings)), run.record.seed))
             if earlier is not None:
                 changed.append(ChangedIdentity(run_id=run_id, earlier=earlier))
         run_dir = f"{sweep}/{run_id}"
@@ -105,6 +105,13 @@ def plan_run_dirs(sweep: str, manifest: Manifest, runs: Iterable[PlannedRun]) ->
         else:
             missing[run_id] = run
     return RunDirPlan(missing=missing, repairs=repairs, changed=changed)
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which equal numbers are written alike: 1 for 1.0."""
+    return {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in settings.items()
+    }
 
 
 def write_run_dirs(sweep: str, plan: RunDirPlan) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import final
 
 from launch.containers.runtimes import CommandCall
-from launch.specs.parameters import fill
+from launch.errors import LaunchError
 from launch.specs.resources import Resources
 from launch.store.files import SNAPSHOTS
+from launch.store.program_words import ProgramWords, program_words
 from launch.store.records import ManifestEntry, ManifestHeader, RunRecord
 from launch.supervise.after_file import AFTER_VARIABLE, write_dependencies
 from launch.supervise.arguments import PYTHON_VARIABLE, SupervisorArgs
@@ -56,7 +57,7 @@ class AttemptCommand:
         self.cores = args.cores
         self._run_dir = args.run_dir
         self._run = run
-        self._sweep_file = header.file or ""
+        self._sweep_file = header.file
         self._has_predecessors = bool(entry.requires)
         self._is_scheduled = host.job_id is not None
 
@@ -74,15 +75,11 @@ class AttemptCommand:
         if self._run.command is None:
             python = python or os.environ.get(PYTHON_VARIABLE) or sys.executable
             return (python, "-m", "s5", "train", self._run_dir)
-        # A relative path of a program starts at the folder in which the user typed the command, not at the attempt's.
-        cwd, command, parameters = os.environ.get(CWD_VARIABLE) or os.getcwd(), self._run.command, self._run.parameters
-        if parameters is not None:
-            folders = [cwd, os.path.join(cwd, os.path.dirname(self._sweep_file))]
-            command = fill(command, parameters, self._run.seed, folders)
-        program, *words = command
-        if os.sep in program:
-            program = os.path.join(cwd, program)
-        return (program, *words)
+        return self._program.words
+
+    @property
+    def _program(self) -> ProgramWords:
+        return program_words(self._run, self._run_dir, os.environ.get(CWD_VARIABLE) or os.getcwd(), self._sweep_file)
 
     def call(self, folder: str, python: str | None, handed: Sequence[int]) -> CommandCall:
         """Return the call of the command, which a runtime then executes.
@@ -94,7 +91,10 @@ class AttemptCommand:
 
         Raises:
             OSError: If the file with the folders of the run's predecessors cannot be written.
+            LaunchError: If a file that the command named when the run was submitted is gone.
         """
+        for word, path in self._program.lost.items() if self._run.command is not None else ():
+            raise LaunchError(f"{word}: {path} is no file here; it was one when the run was submitted")
         variables = {
             RUN_DIR_VARIABLE: self._run_dir,
             ATTEMPT_DIR_VARIABLE: folder,

@@ -158,3 +158,20 @@ def test_a_result_of_plain_numbers_counts(runs: Path, content: str, metrics: dic
     assert main(["sweep", str(write_sweep(runs.parent, command=[sys.executable, "-S", "-c", code]))]) == 0
     (file,) = (runs / "tool").glob("*/result.json")
     assert json.loads(file.read_text())["metrics"] == metrics
+
+
+@pytest.mark.parametrize("section", ["base", "grid"])
+def test_another_spelling_of_a_number_is_told(runs: Path, capsys: pytest.CaptureFixture[str], section: str) -> None:
+    def sweep_of(value: str) -> str:
+        text = value if section == "base" else f"[{value}]"
+        file = runs.parent / "a.yaml"
+        file.write_text(f"command: ['true', '{{args}}']\n{section}: {{alpha: {text}}}\n")
+        return str(file)
+
+    assert main(["sweep", sweep_of("1"), "--plan-only"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    for same in ("1", "1e0", "1.0"):
+        assert main(["sweep", sweep_of(same), "--dry-run"]) == 0
+        out, err = capsys.readouterr()
+        assert (" new" in out) is (same != "1")
+        assert ("alpha: 1 when these runs were submitted, 1.0 now: " in err) is (same != "1")
