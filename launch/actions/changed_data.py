@@ -145,5 +145,5 @@ def _line(key: Data, members: Sequence[tuple[RunView, Fingerprint]], now: Finger
     changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(now["newest"]))
     return (
         f"data changed since: {place}: {describe_difference(before, now)}, the newest of {changed}; "
-        f"{runs} of the earlier data, and will not run again; `launch rm` deletes such results"
+        f"{runs} of the earlier data, and will not run again; `launch rm SWEEP/RUN` deletes such results"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ def header_of(sweep: Sweep, profile: Profile, snapshot: Snapshot, *, complete: b
         generation=0,
         why=Trigger.SUBMIT,
         file=sweep.file,
+        folder=None if sweep.file is None else os.getcwd(),
         backend=profile.backend,
         profile=profile.name,
         runtime=profile.runtime,

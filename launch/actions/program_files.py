@@ -75,8 +75,8 @@ def _lost_error(lost: Mapping[tuple[str, str], Sequence[str]]) -> LaunchError:
     return LaunchError(
         f"{word}: there is no file {path} any more, with which {run_ids[0]}{more} "
         f"{'were' if more else 'was'} submitted{also}",
-        hint="put the file back, or a link to where it is now; after `launch rm` of these runs the sweep's command "
-        "submits them anew, with the file that it finds",
+        hint="put the file back, or a link to where it is now; after `launch rm SWEEP/RUN` the sweep's command "
+        "submits a run anew, with the file that it finds",
     )
 
 

@@ -134,11 +134,13 @@ def find_run(store: Store, word: str) -> tuple[str, str]:
 
     Args:
         store: The run directories.
-        word: A run id or its beginning, `SWEEP/` and one of these, or a run's folder.
+        word: A run id or its beginning, `SWEEP/` and one of these, or a run's folder; or a sweep of a single run.
 
     Raises:
         LaunchError: If the word names no run, or more than one.
     """
+    if word in store.sweeps() and len(runs := _run_ids(store, word)) == 1:
+        return word, runs[0]
     return _find_run(store, word, "run")
 
 

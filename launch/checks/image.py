@@ -63,7 +63,7 @@ def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None
         yield ok("training", f"one step of a tiny model, loss {loss:.3f}")
     else:
         message = facts.get("problem") or f"the loss of the first step is {loss}"
-        yield fail("training", message, "`launch image build` makes the image again")
+        yield fail("training", message, "`launch image build IMAGE` makes the image again")
 
 
 def _version(library: str, number: int) -> str:

@@ -78,6 +78,8 @@ def examine_runtimes(runs: Path, profile: Profile | None = None) -> Iterator[Che
             missing.append(name)
         elif name == wanted or check.level is not Level.FAIL:
             yield check
+        elif profile is not None and profile.file is not None and wanted == "bare":
+            yield ok(name, f"{check.message}; the profile's runtime, bare, does not need it", check.advice)
         else:
             yield warn(name, check.message, check.advice)
     if wanted in missing:

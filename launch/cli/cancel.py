@@ -29,7 +29,7 @@ def configure(parser: Parser) -> None:
     )
     parser.description = (
         "Stop sweeps or runs until a retry. Running ones write a checkpoint and end; waiting ones are not started. "
-        "Runs that have ended stay as they are. `launch retry` resumes a cancelled run from its checkpoint."
+        "Runs that have ended stay as they are. `launch retry SWEEP` resumes a cancelled run from its checkpoint."
     )
 
 

@@ -21,8 +21,8 @@ STATE_HELP = {
     State.RUNNING: "an attempt is at work",
     State.PREEMPTED: "interrupted, or failed with tries left; the sweep's command continues it",
     State.SUCCEEDED: "it has a result",
-    State.FAILED: "its last attempt failed; `launch logs RUN` shows why, `launch retry` starts it again",
-    State.CANCELLED: "the user cancelled it; `launch retry` starts it again",
+    State.FAILED: "its last attempt failed; `launch logs RUN` shows why, `launch retry SWEEP` starts it again",
+    State.CANCELLED: "the user cancelled it; `launch retry SWEEP` starts it again",
     State.LOST: "its processes are gone without a record; the sweep's command starts it again",
 }
 
@@ -72,6 +72,15 @@ def size(count: float) -> str:
 def hours(value: float) -> str:
     """Return a number of hours, rounded to two or more digits."""
     return f"{value:.2g}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
+def cost(value: float, unit: str) -> str:
+    """Return a number of `core-hours` or `GPU-hours` with its unit; a small one in minutes or seconds."""
+    kind = unit.removesuffix("hours")
+    for factor, word in ((1, "hours"), (60, "minutes"), (3600, "seconds")):
+        if value * factor >= 1:
+            return f"{hours(value * factor)} {kind}{word}"
+    return f"less than a {kind}second"
 
 
 def count_states(views: Iterable[RunView]) -> dict[State, int]:

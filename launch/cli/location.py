@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from launch.store.manifest import Manifest
+    from launch.store.records import ManifestHeader
     from launch.store.store import Store
 
 
@@ -131,5 +132,14 @@ def resume_command(manifest: Manifest | None) -> str:
     if header.file is None and header.sweep.startswith("run-") and manifest.listed:
         first = next(iter(manifest.listed.values())).entry.experiment
         return f"launch run {shlex.quote(first)} …{profile}"
-    file = header.file if header.file is not None and Path(header.file).is_file() else "FILE"
-    return f"launch sweep {shlex.quote(file)}{profile}"
+    return f"launch sweep {shlex.quote(_sweep_file(header) or 'FILE')}{profile}"
+
+
+def _sweep_file(header: ManifestHeader) -> str | None:
+    """Return a sweep file by the name that the user typed, or by its full path if it is seen from another folder."""
+    if header.file is None:
+        return None
+    names = [header.file] if header.folder is None else [header.file, str(Path(header.folder, header.file))]
+    if header.folder not in (None, str(Path.cwd())):
+        names.reverse()  # this folder may have another file of the name
+    return next((name for name in names if Path(name).is_file()), None)

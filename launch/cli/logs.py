@@ -22,7 +22,7 @@ launch logs digits-s5-lr=0.001-s0-1a2b3c4d --attempt 0 --tail 20
 
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("run", metavar="RUN", help="a run id, the beginning of one, or SWEEP/RUN")
+    parser.add_argument("run", metavar="RUN", help="a run id, the beginning of one, SWEEP/RUN, or a SWEEP of one run")
     parser.add_argument("-f", "--follow", action="store_true", help="go on printing until the run ends")
     parser.add_argument(
         "--attempt", metavar="K", type=whole, help="the attempt in attempts/K, from 0; default: the last"

@@ -34,7 +34,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
     parser.description = (
         "Delete sweeps or runs with their results, checkpoints and logs. What runs or waits in a queue is refused: "
-        "`launch cancel` stops it. So is a run that another one, which has not succeeded, comes after. "
+        "`launch cancel RUN` stops it. So is a run that another one, which has not succeeded, comes after. "
         "Copies of code that no run refers to any more go with `launch gc`, which also finishes a deletion that was "
         "interrupted."
     )

@@ -39,7 +39,9 @@ _DIGITS = 8  # of the hash of data
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "run", metavar="RUN", help="a run id, the beginning of one, or SWEEP/RUN; or EXPERIMENT, such as digits/s5"
+        "run",
+        metavar="RUN",
+        help="a run id, the beginning of one, SWEEP/RUN, or a SWEEP of one run; or EXPERIMENT, such as digits/s5",
     )
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="changes of the recipe EXPERIMENT")
     parser.add_argument(

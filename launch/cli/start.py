@@ -23,6 +23,7 @@ from launch.errors import ExitCode
 from launch.profiles.profile import load_profile
 from launch.results.format import number_text, setting_cells, short_names
 from launch.results.table import published_for
+from launch.specs.parameters import PROGRAM
 from launch.store.state import TERMINAL, Reason, State
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def estimate_text(estimate: Estimate) -> str:
     if not estimate.runs:
         return "estimate: nothing is left to run"
     costs = [(estimate.core_hours, "core-hours"), (estimate.gpu_hours, "GPU-hours")]
-    known = [f"{formatting.hours(value)} {unit}" for value, unit in costs if value]
+    known = [formatting.cost(value, unit) for value, unit in costs if value]
     if not estimate.known or not known:
         return f"estimate: unknown for {left}: no run of the same configuration has finished"
     of = left if estimate.known == estimate.runs else f"{estimate.known:,} of {left}"
@@ -276,7 +277,7 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
         console.note(f"  … and {len(ended_badly) - _SHOWN} more: `launch status {name}` shows them all")
     if stopped:
         console.hint(f"`{command}` resumes")
-    elif failed and all(view.reason is Reason.USER_ERROR for view in failed):
+    elif failed and all(view.reason is Reason.USER_ERROR and view.experiment != PROGRAM for view in failed):
         shown = formatting.first_failed(failed)
         what = f"`launch logs {shown}` shows why; `{command}` starts them again once their config is corrected"
         if key := _faulty_key(failed):

@@ -142,7 +142,8 @@ def _runs(name: str, views: Sequence[RunView], state: SweepState) -> None:
     if count := sum(view.run_id in earlier for view in views):
         what = "1 of them is an earlier run" if count == 1 else f"{count:,} of them are earlier runs"
         console.note(
-            f"{name}: {what}: the sweep as last submitted has another configuration; `launch results` leaves them out"
+            f"{name}: {what}: the sweep as last submitted has another configuration; "
+            f"`launch results {name}` leaves them out"
         )
     advise(name, formatting.count_free(views), formatting.first_failed(views), manifest=state.manifest)
 

@@ -256,12 +256,12 @@ def entry_line(entry: ManifestEntry) -> str:
 
 
 def same_but_for_time(one: ManifestHeader, other: ManifestHeader) -> bool:
-    """Return whether two headers are equal except for generation, trigger (`why`), time (`created`) and commit.
+    """Return whether two headers are equal except for generation, trigger (`why`), time (`created`), folder and commit.
 
     The commit may change without the code: the snapshot's hash is compared.
     """
-    one = replace(one, generation=0, why=other.why, created=0.0, commit=None)
-    return one == replace(other, generation=0, created=0.0, commit=None)
+    one = replace(one, generation=0, why=other.why, created=0.0, folder=None, commit=None)
+    return one == replace(other, generation=0, created=0.0, folder=None, commit=None)
 
 
 def _lines(path: str) -> list[bytes]:

@@ -120,6 +120,7 @@ class ManifestHeader:
         generation: Its number, from 1.
         why: Why the generation was added.
         file: The sweep file as the user named it; None for `launch run`.
+        folder: The folder in which the user typed that name; None if an older version wrote the manifest.
         backend: The backend that schedules its runs.
         profile: Name of the profile.
         runtime: The program that wraps the command, such as `docker`, or `bare`.
@@ -160,6 +161,7 @@ class ManifestHeader:
     complete: bool = True
     commit: str | None = None
     configurations: tuple[str, ...] | None = field(default=None, metadata={OMIT_NONE: True})
+    folder: str | None = None
     version: int = FORMAT_VERSION
 
 

@@ -155,7 +155,8 @@ class Supervisor:
         snapshot = self._command.snapshot
         if snapshot is not None and not os.path.isdir(snapshot):
             # Python skips a missing folder on its path, so it would run other code.
-            message = f"snapshot {self._header.snapshot} is missing; `launch retry` copies the code again"
+            again = f"`launch retry {self._header.sweep}` copies the code again"
+            message = f"snapshot {self._header.snapshot} is missing; {again}"
             return self._finish(claim, ExitInfo(reason=Reason.START, message=message))
         reading, pipe = os.pipe()
         if self._command.cores:

@@ -160,7 +160,10 @@ def test_what_a_person_holds_stays_held(project: Project, slurm: Slurm) -> None:
     job = slurm.call("squeue", "-h", "-t", "PENDING", "-o", "%F").split()[0]
     slurm.call("scontrol", "hold", job)
     project.launch("sweep", "x.yaml", "--on", "test")
-    assert f"job {job} is held by an administrator: only an administrator can release it" in project.said
+    assert (
+        f"job {job} is held by an administrator: only an administrator can release it, with `scontrol release {job}`"
+        in project.said
+    )
     slurm.call("scontrol", "release", job)
     slurm.call("scontrol", "uhold", job)
     project.launch("sweep", "x.yaml", "--on", "test")

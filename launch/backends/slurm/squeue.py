@@ -71,7 +71,7 @@ class QueueRow:
         if self._reason == _HELD_BY_SLURM:
             return "held by Slurm, since a node could not start it: the sweep's command releases it"
         if self.reason == _HELD_BY_ADMIN:
-            return "held by an administrator: only an administrator can release it"
+            return f"held by an administrator: only an administrator can release it, with `scontrol release {self.job}`"
         return f"held by a user: `scontrol release {self.job}` releases it"
 
     @property

@@ -257,7 +257,7 @@ class SlurmTask(Host):
                 run_client(["scontrol", "requeue", str(self.job_id)], timeout_s=_ASK_TIMEOUT_S)
             except BackendError as error:
                 if isinstance(error, ClientError) or time.monotonic() >= deadline:
-                    _say(f"{error.message}; typing `launch sweep` again continues the run")
+                    _say(f"{error.message}; the sweep's command, typed again, continues the run")
                     return False
                 time.sleep(_REQUEUE_PAUSE_S)  # the controller is being started again
             else:
@@ -324,7 +324,7 @@ def execute(file: str) -> int:
         gpus=_gpus(record, os.environ),
     )
     if (missing := task.unfinished_predecessor()) is not None:
-        _say(f"{own.run_id} comes after {missing}, which has not succeeded; `launch sweep` submits it again")
+        _say(f"{own.run_id} comes after {missing}, which has not succeeded; the sweep's command submits it again")
         return task.leave_early()
     supervisor = Supervisor(order, task)
     return task.leave(supervisor.run(), supervisor.reason)

@@ -20,7 +20,7 @@ launch image pull registry.example.org/group/s5@sha256:…
 
 def configure(parser: Parser) -> None:
     """Add the action's arguments."""
-    parser.add_argument("digest", metavar="REPO@sha256:…", help="as `launch image push` prints it")
+    parser.add_argument("digest", metavar="REPO@sha256:…", help="as `launch image push IMAGE REPO` prints it")
     add_builder(parser)
 
 

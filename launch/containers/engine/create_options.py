@@ -57,7 +57,7 @@ def explain(error: Exception, request: ContainerRequest) -> LaunchError:
     if "No such image" in said or "no such image" in said:
         return LaunchError(
             f"the engine has no image {request.image}",
-            hint="`launch image build` makes it, `launch image pull` fetches it",
+            hint="`launch image build IMAGE` makes it, `launch image pull REPO@sha256:…` fetches it",
         )
     if "could not select device driver" in said or "unknown or invalid runtime name: nvidia" in said:
         return LaunchError(

@@ -16,7 +16,9 @@ from launch.specs.choices import ENGINES
 
 _ASK_S = 60.0
 _PLUGIN_SINCE = 23  # since this version docker can use BuildKit only through its plugin buildx
-_NONE = "`apt-get install docker.io`, or podman; on a cluster build elsewhere, then `launch image convert`"
+_NONE = (
+    "`apt-get install docker.io`, or podman; on a cluster build elsewhere, then `launch image convert IMAGE --to sif`"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,8 @@ def image_from_file(path: str, wanted: str | None, request: ImageRequest) -> Ima
             hint="name one of docker/images.yaml, or use the runtime apptainer, charliecloud or pyxis",
         )
     if not os.path.exists(file):  # Path.exists raises in a folder that may not be searched
-        raise LaunchError(f"{shown}: there is no such image", hint="`launch image convert` makes one")
+        hint = f"`launch image convert IMAGE --to {request.form}` makes one"
+        raise LaunchError(f"{shown}: there is no such image", hint=hint)
     _check_form(file, request.form, shown)
     has_driver = request.runtime != "charliecloud" or any(True for place in _DRIVER for _ in file.glob(place))
     if request.gpus and request.here and not has_driver:
@@ -76,7 +77,7 @@ def _check_form(file: Path, form: Form, shown: str) -> None:
         kind = "neither a .sif file nor a squashfs or ext3 file system"
         raise LaunchError(
             f"{shown}: this is not an image: {kind if form is Form.SIF else 'it has no squashfs file system'}",
-            hint="is it complete? `sha256sum` tells; `launch image convert` makes one",
+            hint=f"is it complete? `sha256sum` tells; `launch image convert IMAGE --to {form}` makes one",
         )
 
 

@@ -58,7 +58,7 @@ def pull(reference: str, engine: str) -> EngineImage:
     if not _PINNED.fullmatch(reference):
         raise LaunchError(
             f"{printable(reference)}: an image is pulled by its digest, so that every machine has the same",
-            hint="REPO@sha256: and 64 digits, as `launch image push` prints it",
+            hint="REPO@sha256: and 64 digits, as `launch image push IMAGE REPO` prints it",
         )
     _call(engine, "pull", reference, about=reference)
     held = find_engine_image(reference, (engine,))

@@ -77,7 +77,7 @@ def _check_word(word: str, named: str | None, digest: str, *, is_path: bool) -> 
     if named is not None and not (named and _SUM.fullmatch(digest)):
         raise LaunchError(
             f"{printable(word)}: a digest is sha256: and 64 hex digits, not {printable(repr(digest))}",
-            hint="copy the whole digest, as `launch image push` and `launch image list` print it",
+            hint="copy the whole digest, as `launch image push IMAGE REPO` and `launch image list` print it",
         )
     if is_path:
         return

@@ -77,7 +77,7 @@ class Charliecloud(Runtime):
         except OSError as error:
             raise LaunchError(
                 f"{error.filename}: {error.strerror}: a mount has no place in the image, and it cannot be made",
-                hint="make it there, or let launch convert an image of your own: `launch image convert`",
+                hint="make it there, or let `launch image convert IMAGE --to dir` make an image of your own",
             ) from error
 
 

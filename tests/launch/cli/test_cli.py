@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,7 @@ def test_a_mistake_ends_with_2_a_message_and_a_hint(
 
 
 def test_a_misspelt_sweep_and_run_show_the_nearest(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_sweep(runs, "quickstart", [GOOD])
+    make_sweep(runs, "quickstart", [GOOD, replace(GOOD, seed=7)])
     launch("status", "quikstart", code=2)
     assert "did you mean quickstart?" in capsys.readouterr().err
     launch("logs", run_id_of(GOOD).replace("digits", "digts"), code=2)

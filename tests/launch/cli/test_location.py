@@ -314,3 +314,18 @@ def test_a_run_of_two_sweeps_is_named_with_its_sweep(place: Path, capsys: pytest
     assert code == 2
     assert f"2 sweeps have the run {run_id!r}: one/{run_id}, two/{run_id}" in err
     assert "hint: type SWEEP/RUN\n" in err
+
+
+def test_the_command_that_resumes_has_a_path_that_is_seen_from_here(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = ["--on", "station"]
+    Path("x.yaml").write_text(json.dumps({"command": ["false"]}))
+    assert typed("sweep", "x.yaml", "--plan-only", *on, capsys=capsys)[0] == 0
+    assert commands(typed("status", "x", *on, capsys=capsys)[2]) == [["sweep", "x.yaml", *on]]
+    (place.parent / "other").mkdir()
+    monkeypatch.chdir(place.parent / "other")
+    Path("x.yaml").touch()  # another file of this name
+    file, runs = str(place.parent / "x.yaml"), ["--runs", str(place)]
+    assert commands(typed("status", "x", *runs, capsys=capsys)[2])[0][:2] == ["sweep", file]
+    assert "not a sweep" not in typed("show", "x", *runs, capsys=capsys)[2]  # of one run

@@ -160,6 +160,16 @@ def test_a_result_of_plain_numbers_counts(runs: Path, content: str, metrics: dic
     assert json.loads(file.read_text())["metrics"] == metrics
 
 
+def test_the_hint_after_a_failed_command_does_not_speak_of_a_config(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", str(write_sweep(runs.parent, command=["sh", "-c", "exit 2"]))]) == 1
+    err = capsys.readouterr().err
+    assert "config" not in err
+    assert "`launch retry tool` runs them again" in err
+    assert main(["logs", "tool"]) == 0
+
+
 @pytest.mark.parametrize("section", ["base", "grid"])
 def test_another_spelling_of_a_number_is_told(runs: Path, capsys: pytest.CaptureFixture[str], section: str) -> None:
     def sweep_of(value: str) -> str:

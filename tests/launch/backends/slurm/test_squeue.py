@@ -202,7 +202,7 @@ def test_who_holds_a_job_is_said() -> None:
     words = {
         "JobHeldUser": "held by a user: `scontrol release 9` releases it",
         "job_requeued_in_held_state": "held by a user: `scontrol release 9` releases it",
-        "JobHeldAdmin": "held by an administrator: only an administrator can release it",
+        "JobHeldAdmin": "held by an administrator: only an administrator can release it, with `scontrol release 9`",
         "launch failed requeued held": "held by Slurm, since a node could not start it: "
         "the sweep's command releases it",
     }

@@ -212,7 +212,7 @@ def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_
     clients("scontrol", code=1, error="Requested operation is presently disabled")
     make(tmp_path).leave(Outcome.RETRY, Reason.TIMEOUT)
     assert len(asked(tmp_path)) == while_away + 1
-    assert "typing `launch sweep` again continues the run" in capfd.readouterr().err
+    assert "the sweep's command, typed again, continues the run" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
