@@ -26,13 +26,13 @@ from launch.backends.base import AttendedBackend
 from launch.backends.choose import find_backend
 from launch.backends.slurm.interpreter import describe_missing_interpreter
 from launch.compose.run_id import make_run_id
-from launch.errors import ConfigError, LaunchError, collect_errors, plural
+from launch.errors import LaunchError, collect_errors, plural
 from launch.grammar import format_value
 from launch.specs.choices import RuntimeName
 from launch.specs.environment import clean_environment, dropped_settings
 from launch.store.files import SNAPSHOTS, check_writable
 from launch.store.run_dirs import RunDirPlan, plan_run_dirs
-from launch.store.state import State
+from launch.store.state import TERMINAL, State
 from launch.supervise.wandb_key import find_key
 
 if TYPE_CHECKING:
@@ -216,8 +216,7 @@ def plan_runs(
     obstacles = _find_obstacles(sweep, runs, predecessors, left, state, store, profile, notes)
     configs = [{} if run.record.parameters is not None else run.config for run in runs]
     containers = plan_containers_of_sweep(state, options, profile, configs, left)
-    unfinished = [run for run, view in zip(runs, views, strict=True) if view.state is not State.SUCCEEDED]
-    obstacles += _find_faulty_data(sweep, unfinished, profile, containers.runtime, notes)
+    obstacles += _find_faulty_files(sweep, runs, views, state.folder, profile, containers.runtime, notes)
     run_dirs = plan_run_dirs(state.folder, state.manifest, runs)
     restarts = {view.run_id for view in changed_since_failure(views, runs)}
     return Plan(
@@ -316,10 +315,6 @@ def _find_obstacles(
     with collect_errors(obstacles):
         check_predecessors(runs, predecessors, state)
     obstacles += find_obstacles(runs, _environment(profile))
-    with collect_errors(obstacles):
-        records = {run.record.run_id: run.record for run in runs if run.record.command is not None}
-        own = [entry.run_id for entry in left if entry.run_id in records]
-        notes += check_program_files(state.folder, own, sweep.file, records)
     if left:  # runs that are done need no resources
         setting = f"change the `runs_dir` of {profile.file}, or add `--runs DIR`" if profile.runs_dir else None
         with collect_errors(obstacles):
@@ -329,14 +324,25 @@ def _find_obstacles(
     return obstacles
 
 
-def _find_faulty_data(
-    sweep: Sweep, runs: Sequence[Run], profile: Profile, runtime: str, notes: list[str]
-) -> list[ConfigError]:
-    """Return the errors in the data of plug-ins; append a line to `notes` for data that were not read."""
+def _find_faulty_files(
+    sweep: Sweep,
+    runs: Sequence[Run],
+    views: Sequence[RunView],
+    at: str,
+    profile: Profile,
+    runtime: str,
+    notes: list[str],
+) -> list[LaunchError]:
+    """Return the errors in the files of commands and the data of plug-ins; append to `notes` what may be wrong."""
+    obstacles, pairs = list[LaunchError](), list(zip(runs, views, strict=True))
+    with collect_errors(obstacles):
+        startable = {view.run_id: run.record for run, view in pairs if view.state not in TERMINAL}
+        notes += check_program_files(at, startable, sweep.file)
     python = shutil.which(profile.site.python or sys.executable) if runtime == RuntimeName.BARE else None
-    errors, unread = check_plugin_data(sweep.plugins, runs, python, _environment(profile))
+    left = [run for run, view in pairs if view.state is not State.SUCCEEDED]
+    errors, unread = check_plugin_data(sweep.plugins, left, python, _environment(profile))
     notes += unread
-    return errors
+    return [*obstacles, *errors]
 
 
 def _environment(profile: Profile) -> dict[str, str]:

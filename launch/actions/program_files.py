@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,16 +26,14 @@ def with_program_files(runs: Sequence[Run], sweep_file: str | None) -> list[Run]
     ]
 
 
-def check_program_files(
-    sweep: str, run_ids: Iterable[str], sweep_file: str | None, now: Mapping[str, RunRecord] | None = None
-) -> list[str]:
+def check_program_files(sweep: str, runs: Mapping[str, RunRecord | None], sweep_file: str | None) -> list[str]:
     """Check the files of stored runs that are to be started.
 
     Args:
         sweep: The sweep's folder, `runs/<sweep>`.
-        run_ids: The runs; those without a directory or a command are passed over.
+        runs: The runs by id, each with the record that it would have if it were new; None if it is not submitted again.
+            Runs without a directory or a command are passed over.
         sweep_file: The sweep file as the manifest names it; None for none.
-        now: The records of the same runs as they would be stored now; None if they are not submitted anew.
 
     Returns:
         A warning for each word that names another file now than when runs were first submitted.
@@ -45,7 +43,9 @@ def check_program_files(
     """
     lost: dict[tuple[str, str], list[str]] = {}
     others: dict[tuple[str, str, str], int] = {}
-    for run_id in run_ids:
+    for run_id, new in runs.items():
+        if new is not None and new.command is None:
+            continue
         try:
             record = read_record(RunRecord, f"{sweep}/{run_id}/{RUN}")
         except StoreError:
@@ -55,7 +55,7 @@ def check_program_files(
         program = program_words(record, f"{sweep}/{run_id}", _typed(), sweep_file)
         for word_and_path in program.lost.items():
             lost.setdefault(word_and_path, []).append(run_id)
-        today = (now[run_id].files if now is not None else None) or {}
+        today = (new.files if new is not None else None) or {}
         for word, path in program.files.items():
             if _differ(path, here := today.get(word, path)):
                 others[word, path, here] = others.get((word, path, here), 0) + 1
@@ -76,12 +76,12 @@ def _lost_error(lost: Mapping[tuple[str, str], Sequence[str]]) -> LaunchError:
         f"{word}: there is no file {path} any more, with which {run_ids[0]}{more} "
         f"{'were' if more else 'was'} submitted{also}",
         hint="put the file back, or a link to where it is now; after `launch rm SWEEP/RUN` the sweep's command "
-        "submits a run anew, with the file that it finds",
+        "makes a new run, with the file that it finds",
     )
 
 
 def _differ(one: str, other: str) -> bool:
-    """Return whether two paths are different files; a path that is no file any more is another error."""
+    """Return whether two paths are different files; a path without a file is another error."""
     return os.path.isfile(one) and os.path.realpath(one) != os.path.realpath(other)
 
 

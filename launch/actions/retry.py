@@ -75,7 +75,7 @@ def retry(
         return submission
     refuse_stuck(end_orphans(views))
     entries = _entries_to_retry(state, views)
-    check_program_files(state.folder, [entry.run_id for entry in entries], header.file)
+    check_program_files(state.folder, dict.fromkeys(entry.run_id for entry in entries), header.file)
     notes = find_backend(profile).check(entries)
     containers = plan_containers_for_retry(state, options or ContainerOptions(), profile, entries, moved=moved)
     snapshot = take_snapshot(source or OWN_CODE, store.root)

@@ -94,7 +94,7 @@ class AttemptCommand:
             LaunchError: If a file that the command named when the run was submitted is gone.
         """
         for word, path in self._program.lost.items() if self._run.command is not None else ():
-            raise LaunchError(f"{word}: {path} is no file here; it was one when the run was submitted")
+            raise LaunchError(f"{word}: there is no file {path} here; there was one when the run was submitted")
         variables = {
             RUN_DIR_VARIABLE: self._run_dir,
             ATTEMPT_DIR_VARIABLE: folder,

@@ -18,21 +18,20 @@ from tests.launch.records import attempt_record, run_record
 PRINT = "import sys; print(__file__, *sys.argv[1:]); sys.exit(not {})\n"
 
 
-def submit_and_leave(runs: Path, monkeypatch: pytest.MonkeyPatch, **section: Any) -> Path:
-    """Submit a sweep whose program fails; return another folder, now the current one, with another such program."""
+def submit_and_leave(runs: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
+    """Submit a sweep whose program fails, and go to another folder, which has another program of the same name."""
     for folder, ok in (("first", 0), ("second", 1)):
         (runs.parent / folder).mkdir()
         (runs.parent / folder / "fit.py").write_text(PRINT.format(ok))
     monkeypatch.chdir(runs.parent / "first")
     command = [sys.executable, "-S", "fit.py", "{cwd}"]
-    Path("tool.yaml").write_text(json.dumps({"command": command, **section}))
-    assert main(["sweep", "tool.yaml"]) == 1
+    Path("tool.yaml").write_text(json.dumps({"command": command}))
+    assert main(["sweep", "tool.yaml", *options]) == (0 if options else 1)
     monkeypatch.chdir(runs.parent / "second")
-    return runs.parent / "second"
 
 
 def printed(runs: Path) -> list[str]:
-    """Return what the newest attempt of the only run printed, by words."""
+    """Return the text that the newest attempt of the only run printed, by words."""
     return max((runs / "tool").glob("*/attempts/*/log.txt")).read_text().split()
 
 
@@ -43,15 +42,24 @@ def test_a_retry_from_another_folder_executes_the_same_file(
     submit_and_leave(runs, monkeypatch)
     assert main(["retry", "tool"]) == 1
     assert printed(runs) == [str(first / "fit.py"), str(first)]
-    capsys.readouterr()
-    main(["sweep", str(first / "tool.yaml"), "--dry-run"])
+    (first / "fit.py").unlink()
+    assert main(["retry", "tool"]) == 2
+    assert f"fit.py: there is no file {first}/fit.py any more" in capsys.readouterr().err
+    assert len(list(runs.glob("tool/*/attempts/*"))) == 2
+    assert main(["sweep", str(first / "tool.yaml"), "--dry-run"]) == 0  # it does not start what has failed
+
+
+def test_the_sweep_typed_in_another_folder_says_which_file_it_executes(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, again = runs.parent / "first", ["sweep", str(runs.parent / "first" / "tool.yaml"), "--dry-run"]
+    submit_and_leave(runs, monkeypatch, "--plan-only")
+    assert main(again) == 0
     here = runs.parent / "second" / "fit.py"
     assert f"fit.py is {here} for new runs; 1 earlier run executes {first}/fit.py" in capsys.readouterr().err
     (first / "fit.py").unlink()
-    for words in (["retry", "tool"], ["sweep", str(first / "tool.yaml")]):
-        assert main(words) == 2
-        assert f"fit.py: there is no file {first}/fit.py any more" in capsys.readouterr().err
-    assert len(list(runs.glob("tool/*/attempts/*"))) == 2
+    assert main(again) == 2
+    assert f"fit.py: there is no file {first}/fit.py any more" in capsys.readouterr().err
 
 
 def placed(record: RunRecord, run_dir: Path, cwd: Path, file: str | None = None) -> list[str]:

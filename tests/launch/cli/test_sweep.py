@@ -287,7 +287,6 @@ def test_the_command_is_told_as_it_must_be_typed_again() -> None:
         (Estimate(runs=2, known=0, core_hours=None, gpu_hours=None), "unknown for 2 runs"),
         (Estimate(runs=2, known=2, core_hours=1.234, gpu_hours=None), "1.23 core-hours for 2 runs"),
         (Estimate(runs=2, known=2, core_hours=3.8e-05, gpu_hours=0.25), "less than a core-second and 15 GPU-minutes"),
-        (Estimate(runs=2, known=2, core_hours=0.01, gpu_hours=None), "36 core-seconds"),
         (
             Estimate(runs=9, known=3, core_hours=1234.5, gpu_hours=2.0),
             "1,234 core-hours and 2.00 GPU-hours for 3 of 9",
