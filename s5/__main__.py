@@ -9,8 +9,8 @@ usage:
       Train the run with the config.yaml in RUN_DIR. A supervisor names the attempt in LAUNCH_ATTEMPT_DIR.
   python -m s5 extend RUN_DIR train.epochs=N [key=value ...] [--run-dir DIR]
       Continue a finished run for more epochs, as another run, from its last checkpoint. RUN_DIR stays as it is.
-  python -m s5 evaluate RUN_DIR [--split SPLIT] [--data NAME] [--step-rescale X] [--json]
-      Score a run's best model; SPLIT is train, val or test (default).
+  python -m s5 evaluate RUN_DIR [data.root=FOLDER] [--split SPLIT] [--data NAME] [--step-rescale X] [--json]
+      Score a run's best model; SPLIT is train, val or test (default). FOLDER has the run's data now, if they moved.
   python -m s5 export RUN_DIR [--weights FILE.safetensors] [--program FILE] [--platforms cpu,cuda]
       Write a run's best model: its weights, or the whole model as a program for jax.export.
   python -m s5 models [FAMILY ...] [--plugins PLUGIN] [--json]
@@ -150,6 +150,7 @@ def _evaluate_verb(words: Sequence[str]) -> None:
     """Run the command `evaluate RUN_DIR`."""
     parser = argparse.ArgumentParser(prog="python -m s5 evaluate")
     parser.add_argument("run_dir", type=Path)
+    parser.add_argument("root", metavar="data.root=FOLDER", nargs="?", help="the folder of the data, if they moved")
     parser.add_argument("--split", default="test")
     parser.add_argument("--data", metavar="NAME", help="a data set other than the run's")
     parser.add_argument(
@@ -163,6 +164,11 @@ def _evaluate_verb(words: Sequence[str]) -> None:
     asked = parser.parse_args(words)
     if not 0 < asked.step_rescale < math.inf:
         parser.error(f"--step-rescale {asked.step_rescale}: must be a finite factor above 0")
+    key, _, root = (asked.root or "data.root=").partition("=")
+    if key != "data.root" or (asked.root and not root):
+        parser.error(
+            f"{asked.root}: only data.root=FOLDER can be named here, as the run is evaluated as it was trained"
+        )
     from s5.config.config_file import read_config
 
     config = read_config(asked.run_dir)
@@ -170,7 +176,10 @@ def _evaluate_verb(words: Sequence[str]) -> None:
     device.start(config.platform)
     from s5.training.stored_run import evaluate_run
 
-    scores = evaluate_run(asked.run_dir, asked.split, data=asked.data, step_rescale=asked.step_rescale)
+    folder = root.strip("'\"") or None
+    scores = evaluate_run(
+        asked.run_dir, asked.split, data=asked.data, step_rescale=asked.step_rescale, data_root=folder
+    )
     _print(scores, as_json=asked.json)
 
 

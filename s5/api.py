@@ -107,7 +107,12 @@ def train(config: Config, run_dir: str | Path | None = None, *, on_metrics: Metr
 
 
 def evaluate(
-    run: StoredRun | str | Path, split: str = "test", *, data: str | None = None, step_rescale: float = 1.0
+    run: StoredRun | str | Path,
+    split: str = "test",
+    *,
+    data: str | None = None,
+    step_rescale: float = 1.0,
+    data_root: str | Path | None = None,
 ) -> dict[str, float]:
     """Return the scores of a run's best model on a split: `SPLIT/loss`, and `SPLIT/accuracy` or `SPLIT/mse`.
 
@@ -116,13 +121,16 @@ def evaluate(
         split: `train`, `val` or `test`.
         data: Another data set with the same features and classes; None for the run's own.
         step_rescale: The sampling interval of `data` divided by that of the run's own data set.
+        data_root: The folder of the raw files now; None for that of the run, as it was trained or loaded.
 
     Raises:
         UserError: If there is no such split, or the model cannot read the data.
     """
-    return evaluate_run(
-        run.path if isinstance(run, StoredRun) else Path(run), split, data=data, step_rescale=step_rescale
-    )
+    if isinstance(run, StoredRun):
+        path, data_root = run.path, data_root or run.config.data.root
+    else:
+        path = Path(run)
+    return evaluate_run(path, split, data=data, step_rescale=step_rescale, data_root=data_root)
 
 
 @final

@@ -4,6 +4,7 @@ The launcher reads the catalog to find missing data before a run is queued, and 
 `fingerprint` opens raw files. Each module contains the entries of one kind of data.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,9 @@ def _check_folder(own: PluginDataset, root: str | None) -> None:
     if not folder.exists():
         raise DataError(
             f"data.root={folder}: no such folder",
-            hint="a relative path starts in the folder in which you type the command",
+            hint="data.root=FOLDER names the folder of the files; in Python s5.load_run(…, data_root=FOLDER)"
+            if os.path.isabs(root)
+            else "a relative path starts in the folder in which you type the command",
         )
     if is_empty(folder):
         raise DataError(

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, Shaped
 
-from s5.data.dataset import Split
+from s5.data.input_facts import InputFacts
 
 
 def check_given(
-    inputs: Any, lengths: Any, times: Any, like: Split, *, d_input: int
+    inputs: Any, lengths: Any, times: Any, like: InputFacts, *, d_input: int
 ) -> tuple[Shaped[np.ndarray, "n *documents L d_stored"], Int32[np.ndarray, " n *documents"]]:
     """Return inputs and lengths as arrays.
 
@@ -18,14 +18,14 @@ def check_given(
         inputs: Sequences in the units of the stored data, padded at their ends.
         lengths: Valid steps of each sequence; None if all are valid.
         times: When each step was observed; None if all intervals are 1.
-        like: A split of the data that the model was trained on.
+        like: The inputs of the data that the model was trained on.
         d_input: Number of different tokens, if the data have tokens.
 
     Raises:
         ValueError: If an argument does not fit; the message has the argument, the row, and the value.
     """
     inputs = _as_numbers("inputs", inputs)
-    _check_shape(inputs, like.inputs.shape)
+    _check_shape(inputs, (0, *like.documents, like.length, like.d_stored))
     shape = inputs.shape[:-2]
     if lengths is None:
         lengths = np.full(shape, inputs.shape[-2], np.int32)
@@ -45,7 +45,7 @@ def check_given(
     elif np.issubdtype(inputs.dtype, np.floating):
         _refuse(~np.isfinite(inputs) & valid[..., None], "inputs", inputs, "values must be finite")
         inputs = np.where(valid[..., None], inputs, np.zeros((), inputs.dtype))
-    _check_times(times, inputs.shape[:-1], valid, required=like.times is not None)
+    _check_times(times, inputs.shape[:-1], valid, required=like.times)
     return inputs, lengths.astype(np.int32)
 
 

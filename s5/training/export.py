@@ -127,14 +127,14 @@ def save_run_program(run: StoredRun, file: str | Path, *, platforms: tuple[str, 
     Raises:
         UserError: If the model needs pairs of documents or the times of steps as inputs.
     """
-    info = dataset_info(run.config.data.name)
-    if run.task.head == Head.retrieval.name or info.times:
+    own = run.inputs or dataset_info(run.config.data.name)
+    if run.task.head == Head.retrieval.name or own.times:
         raise UserError(
             f"{run.path}: only a model of single sequences with regular steps can be exported as a program",
             hint="export the weights instead",
         )
-    d_stored = 0 if info.tokens else run.task.d_input
-    save_program(run.model, file, length=info.length, d_stored=d_stored, platforms=platforms)
+    d_stored = 0 if own.tokens else run.task.d_input
+    save_program(run.model, file, length=own.length, d_stored=d_stored, platforms=platforms)
 
 
 def load_program(file: str | Path) -> Callable[[Any], Array]:

@@ -14,6 +14,7 @@ from s5.config.identity import science_hash, to_dict
 from s5.config.run import Config
 from s5.config.training import describe_long_warmup
 from s5.data import Dataset, load
+from s5.data.input_facts import InputFacts
 from s5.errors import NonFiniteLoss, Stopped, UserError, say
 from s5.process import device, distributed
 from s5.process.distributed import ProcessGroup
@@ -28,7 +29,7 @@ from s5.training.checkpoints import BEST, Checkpoint
 from s5.training.extension import load_extended
 from s5.training.initial_parameters import describe_initial
 from s5.training.metrics_writer import MetricsListener, MetricsWriter, NullWriter
-from s5.training.progress import Progress, check_same_run
+from s5.training.progress import OWN, Progress, check_same_run
 from s5.training.same_data import check_same_data
 from s5.training.schedule import has_plateaued
 from s5.training.scores import format_scores, rank
@@ -37,8 +38,6 @@ from s5.training.task import Task, check_same_task
 from s5.training.trainer import Trainer
 
 _OTHER_DATA = "restore the files and the config that the run began with, or start it again in another folder"
-
-
 _CHANGED_DATA = "put the earlier files back, or name their folder in data.root; other data need a run of their own"
 
 
@@ -129,10 +128,11 @@ class Loop:
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self._environment = {**device.environment(), "devices": self._devices.count}
         task = dataclasses.asdict(Task.of(dataset))
-        self.progress = Progress(task=task, science_hash=identity, batch_size=found)
+        inputs = InputFacts.of(dataset).to_json()
+        self.progress = Progress(task=task, inputs=inputs, science_hash=identity, batch_size=found)
         # Read at the start: the files may change while the run trains.
         self._data = data_fingerprint(config.data.name, config.data.root) if self._is_main else None
-        self._environment["data"] = self._data and self._data["sample"]
+        self._environment["data"], self.progress.files = self._data and self._data["sample"], self._data
         self._zero_shot = _load_zero_shot(config, dataset)
         self._best_arrays: checkpoints.Arrays = {}
         self._pending: tuple[int, MetricWindow] | None = None
@@ -151,7 +151,8 @@ class Loop:
         if is_own and checkpoint is not None:
             check_same_run(checkpoint.progress.get("science_hash"), self.progress.science_hash or "", run_dir)
             if self._is_main:
-                check_same_data(checkpoint.environment, self._config.data, hint=_CHANGED_DATA, now=self._data)
+                before = checkpoint.progress.get("files") or checkpoint.environment.get("data")
+                check_same_data(before, self._config.data, hint=_CHANGED_DATA, now=self._data)
         if checkpoint is not None and (task := checkpoint.progress.get("task")):
             check_same_task(f"data.name={self._dataset.name}", self._dataset, Task(**task), hint=_OTHER_DATA)
         if checkpoint is None and self._config.train.init_from is not None and self._is_main:
@@ -161,7 +162,7 @@ class Loop:
         if checkpoint is None:
             return
         self._best_arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(BEST)}
-        own = {name: getattr(self.progress, name) for name in ("task", "science_hash", "batch_size")}
+        own = {name: getattr(self.progress, name) for name in OWN}
         self.progress = Progress(**{**checkpoint.progress, **own})
         self._saved = (self.progress.step, self.progress.evaluated_step)
         if is_own:

@@ -6,6 +6,9 @@ from typing import Any
 
 from s5.errors import UserError
 
+# What a run does not take from the checkpoint that it goes on from: it may be of another run, or of an older version.
+OWN = ("task", "inputs", "files", "science_hash", "batch_size")
+
 
 @dataclass(kw_only=True)
 class Progress:
@@ -21,6 +24,8 @@ class Progress:
         init_from: The record of the parameters that the run started from; None if they were random.
         science_hash: The identity of the run; None in checkpoints of older versions.
         batch_size: Examples per step if `train.batch_size=auto` has found them, else None.
+        inputs: The fields of the data's `s5.data.input_facts.InputFacts`; empty in checkpoints of older versions.
+        files: The fingerprint of the raw files; None without raw files, and in checkpoints of older versions.
         extends: The record of the finished run that this run continues; None for a run from the start.
     """
 
@@ -32,6 +37,8 @@ class Progress:
     task: dict[str, Any] = field(default_factory=dict)
     init_from: dict[str, Any] | None = None
     science_hash: str | None = None
+    inputs: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Any] | None = None
     extends: dict[str, Any] | None = None
     batch_size: int | None = None
 

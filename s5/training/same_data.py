@@ -3,33 +3,41 @@
 from collections.abc import Mapping
 from typing import Any
 
-from s5.catalog import data_fingerprint, data_root
+from s5.catalog import data_fingerprint, data_root, describe_difference, is_of_earlier_form
 from s5.config.data import DataConfig
 from s5.errors import UserError
 
 
 def check_same_data(
-    facts: Mapping[str, Any], data: DataConfig, *, hint: str, now: Mapping[str, Any] | None = None
+    before: Mapping[str, Any] | str | None,
+    data: DataConfig,
+    *,
+    hint: str,
+    now: Mapping[str, Any] | None = None,
+    earlier_root: str | None = None,
 ) -> None:
     """Check that the raw files of a data set are those that a checkpoint was trained on.
 
     Args:
-        facts: `Checkpoint.environment`; without a fingerprint in `data` nothing is checked.
+        before: The fingerprint of the files then, or its `sample` alone; with None nothing is checked.
         data: The data set, as the run's config names it.
         hint: What to do if they differ.
         now: The fingerprint of the files; None to read the files.
+        earlier_root: `data.root` when the run was trained; None for that of `data`.
 
     Raises:
         UserError: If the files have another fingerprint. Without raw files, as if only the converted ones are here,
             nothing is checked.
     """
-    before = facts.get("data")
-    if not isinstance(before, str):
-        return
+    known = before if isinstance(before, Mapping) else {}
+    sample = known.get("sample", before)
     now = now or data_fingerprint(data.name, data.root)
-    if now is not None and now["sample"] != before:
-        raise UserError(
-            f"data.name={data.name}: the files in {data_root(data.root)} are not those that the run was trained on; "
-            f"there are {now['files']:,} of {now['bytes']:,} bytes now",
-            hint=hint,
-        )
+    if not isinstance(sample, str) or now is None or now["sample"] == sample:
+        return
+    if is_of_earlier_form(sample, data.name, data.root, earlier_root):
+        return
+    what = describe_difference(known, now) if known else "their names, sizes or content differ"
+    raise UserError(
+        f"data.name={data.name}: the files in {data_root(data.root)} are not those that the run was trained on: {what}",
+        hint=hint,
+    )

@@ -1,7 +1,7 @@
 """Loads a stored run: its best model, the outputs of this model, and its scores."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float32, PyTree, Shaped
 from numpy.typing import ArrayLike
 
-from s5.catalog import dataset_info
+from s5.catalog import absolute, dataset_info
 from s5.config.choices import Head
 from s5.config.compat import compat_switches
 from s5.config.config_file import read_config
@@ -21,6 +21,7 @@ from s5.data import load
 from s5.data.batch import Batch, eval_batches, evaluation_size
 from s5.data.dataset import Dataset
 from s5.data.given import check_given, pad_sequences
+from s5.data.input_facts import InputFacts
 from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.steps import Steps, compute_intervals
@@ -36,8 +37,11 @@ from s5.training.same_data import check_same_data
 from s5.training.task import Task, check_same_task
 
 _SCALED = (
-    "the inputs are scaled as this data set says: name the folder of the earlier files in data.root, or scale the "
-    "inputs yourself and call `run.model`"
+    "the inputs are scaled as this data set says: name the folder of the earlier files, `load_run(folder, "
+    "data_root=…)`, or scale the inputs yourself and call `run.model`"
+)
+_EVALUATED = (
+    "data.root=FOLDER after the command names the folder of the earlier files; in Python `evaluate(run, data_root=…)`"
 )
 
 
@@ -52,6 +56,9 @@ class StoredRun:
         model: The model with the parameters that scored best on the validation split so far.
         task: The task of its data.
         facts: The facts besides the config that the model's numbers depend on, such as the fingerprint of its data.
+        inputs: How the inputs of its data are stored and scaled; None in runs of older versions, which load the data.
+        files: The fingerprint of the files that it was trained on, or its `sample` alone; None without one.
+        trained_root: The folder of these files, `data.root`, when it was trained.
     """
 
     path: Path
@@ -59,6 +66,9 @@ class StoredRun:
     model: SequenceModel
     task: Task
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    inputs: InputFacts | None = field(default=None, repr=False)
+    files: Mapping[str, Any] | str | None = field(default=None, repr=False)
+    trained_root: str | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[Config | SequenceModel]:
         return iter((self.config, self.model))
@@ -91,7 +101,7 @@ class StoredRun:
 
         Raises:
             ValueError: If an argument does not fit the model, or the model has no classes.
-            UserError: If the files of the data set have changed since.
+            UserError: As of `predict`.
         """
         if self.task.head == Head.regression.name:
             raise ValueError("predict_classes: this model is a regression; predict returns its outputs")
@@ -109,8 +119,8 @@ class StoredRun:
     ) -> Float32[np.ndarray, "n *axes d_output"]:
         """Return the model's outputs for inputs in the units of the stored data set.
 
-        The inputs are scaled as in training, so the pixels of pictures can be uint8. For this the data set is loaded.
-        For inputs that are already scaled, call `model` itself.
+        The inputs are scaled as in training, so the pixels of pictures can be uint8. The run stores how; only a run of
+        an older version needs its data set for this. For inputs that are already scaled, call `model` itself.
 
         Args:
             inputs: The sequences (n, L, d_stored), padded at their ends to one length L; pairs of documents
@@ -125,21 +135,15 @@ class StoredRun:
         Raises:
             ValueError: If an argument does not fit the model, or a value is not finite, a token or a length out of
                 range, or times decrease; the message has the argument, the row and the value.
-            UserError: If the files of the data set have changed since: they decide how the inputs are scaled.
+            UserError: If the run does not store how inputs are scaled, and the files of its data set are missing or
+                have changed since.
         """
-        check_same_data(self.facts, self.config.data, hint=_SCALED)
+        like = self.inputs or self._read_inputs()
         if lengths is None and times is None:
             inputs, lengths = pad_sequences(inputs)
-        stored = load(self.config.data, compat_switches(self.config.compat)).splits["train"]
-        inputs, valid_steps = check_given(inputs, lengths, times, stored, d_input=self.task.d_input)
-        split = replace(
-            stored,
-            inputs=inputs,
-            labels=np.zeros(len(inputs), np.int32),
-            lengths=valid_steps,
-            rows=None,
-            times=None if times is None else np.asarray(compute_intervals(np.asarray(times))),
-        )
+        inputs, valid_steps = check_given(inputs, lengths, times, like, d_input=self.task.d_input)
+        intervals = None if times is None else np.asarray(compute_intervals(np.asarray(times)))
+        split = like.make_split(inputs, valid_steps, intervals)
         graphdef, state = nnx.split(self.model)
 
         @jax.jit
@@ -151,13 +155,24 @@ class StoredRun:
         batches = eval_batches(split, min(batch_size, len(split)))
         return np.concatenate([np.asarray(compute_outputs(state, batch))[batch.weight > 0] for batch in batches])
 
+    def _read_inputs(self) -> InputFacts:
+        """Return how inputs are stored and scaled, from the data set."""
+        self.check_same_data(_SCALED)
+        return InputFacts.of(load(self.config.data, compat_switches(self.config.compat)))
+
+    def check_same_data(self, hint: str) -> None:
+        """Raise UserError if the files of the data set are not those that the run was trained on."""
+        check_same_data(self.files, self.config.data, hint=hint, earlier_root=self.trained_root)
+
 
 @fixed_numerics()
-def load_run(run_dir: str | Path) -> StoredRun:
+def load_run(run_dir: str | Path, *, data_root: str | Path | None = None) -> StoredRun:
     """Load the best model of a run, to use it, to evaluate it or to train it further.
 
     Args:
         run_dir: A run directory; the run may still be training.
+        data_root: The folder of the raw files of its data, if it is another than in training; predictions of a run that
+            stores how its inputs are scaled need no data.
 
     Raises:
         UserError: If the directory has no config, or no valid checkpoint with an evaluated model, or if variables such
@@ -165,6 +180,9 @@ def load_run(run_dir: str | Path) -> StoredRun:
     """
     run_dir = Path(run_dir)
     config = read_config(run_dir)
+    trained_root = config.data.root
+    if data_root is not None:
+        config.data.root = str(absolute(str(data_root)))
     checkpoint = read_best(run_dir)
     check_flags(checkpoint.environment, subset=True)
     # Old checkpoints have no task; the catalog has it. At that time no data set could differ from its catalog entry.
@@ -181,7 +199,17 @@ def load_run(run_dir: str | Path) -> StoredRun:
     params = checkpoints.unflatten(params, checkpoint.arrays, BEST_PARAMS)
     stats = checkpoints.unflatten(stats, checkpoint.arrays, BEST_STATS)
     model = nnx.merge(graphdef, params, stats)
-    return StoredRun(path=run_dir, config=config, model=model, task=task, facts=checkpoint.environment)
+    inputs, files = checkpoint.progress.get("inputs"), checkpoint.progress.get("files")
+    return StoredRun(
+        path=run_dir,
+        config=config,
+        model=model,
+        task=task,
+        facts=checkpoint.environment,
+        inputs=InputFacts.read(inputs) if inputs else None,
+        files=files or checkpoint.environment.get("data"),
+        trained_root=trained_root,
+    )
 
 
 def _check_length(config: Config, dataset: Dataset, split: str, step_rescale: float) -> None:
@@ -195,7 +223,14 @@ def _check_length(config: Config, dataset: Dataset, split: str, step_rescale: fl
 
 
 @fixed_numerics()
-def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_rescale: float = 1.0) -> dict[str, float]:
+def evaluate_run(
+    run_dir: Path,
+    split: str,
+    *,
+    data: str | None = None,
+    step_rescale: float = 1.0,
+    data_root: str | Path | None = None,
+) -> dict[str, float]:
     """Return the scores of a run's best model on a split: `SPLIT/loss`, and `SPLIT/accuracy` or `SPLIT/mse`.
 
     Args:
@@ -204,14 +239,16 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
         data: Another data set with the same features and classes, such as the same recordings at another sampling
             rate; None for the run's own.
         step_rescale: As in `make_eval_step`.
+        data_root: As in `load_run`.
 
     Raises:
-        UserError: If the split is unknown, the model cannot read the data, or the run cannot be loaded.
+        UserError: If the split is unknown, the model cannot read the data, the data are missing or have changed since
+            the training, or the run cannot be loaded.
     """
-    run = load_run(run_dir)
+    run = load_run(run_dir, data_root=data_root)
     config, model, task = run.config, run.model, run.task
     if data is None:
-        check_same_data(run.facts, config.data, hint="name the folder of the earlier files in data.root of config.yaml")
+        run.check_same_data(_EVALUATED)
     else:
         config.data.name, config.data.version = data, dataset_info(data).version
     dataset = load(config.data, compat_switches(config.compat))

@@ -1,5 +1,6 @@
 """Inputs that a user passes to a trained model: an error names the argument, the row and the value."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -7,18 +8,20 @@ import pytest
 
 from s5.data.dataset import Split
 from s5.data.given import check_given, pad_sequences
+from s5.data.input_facts import InputFacts
 
 N, L, D = 3, 7, 2
 
 
-def split(shape: tuple[int, ...] = (5, L, D), *, tokens: bool = False, times: bool = False) -> Split:
-    return Split(
+def split(shape: tuple[int, ...] = (5, L, D), *, tokens: bool = False, times: bool = False) -> InputFacts:
+    split = Split(
         inputs=np.zeros(shape, np.int32 if tokens else np.float32),
         labels=np.zeros(5, np.int32),
         lengths=np.full(shape[:-2], L, np.int32),
         tokens=tokens,
         times=np.zeros((5, L), np.float32) if times else None,
     )
+    return InputFacts.read(json.loads(json.dumps(InputFacts.of(split).to_json())))
 
 
 def features(**changes: Any) -> np.ndarray:
