@@ -141,7 +141,8 @@ def test_allowed_values_of_every_field_are_set_as_hydra_sets_them(data) -> None:
         else:
             continue
         texts.append(f"{section}.{key}={text}")
-    run = spec(*texts, experiment=data.draw(st.sampled_from(EXPERIMENTS)), seed=data.draw(st.integers(0, 9)))
+    recipes = [name for name in EXPERIMENTS if not name.endswith(("_s4", "_dss"))]  # S5's, which have these keys
+    run = spec(*texts, experiment=data.draw(st.sampled_from(recipes)), seed=data.draw(st.integers(0, 9)))
     found = COMPOSER.compose(run)
     assert repr(found) == repr(whole(CONF_DIR, run))
 
