@@ -109,7 +109,7 @@ override = st.sampled_from(VALUES).flatmap(
 ) | st.sampled_from(["~model.dropout", "~data.root", "~model", "~nothing", "~experiment"])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(
     experiment=st.sampled_from(["plain", "plain", "linked"]),
     overrides=st.lists(override, max_size=5),
@@ -123,7 +123,7 @@ def test_the_fast_way_is_hydras(groups: Path, composer: Composer, experiment, ov
     assert repr(found) == repr(expected)  # 1 is not 1.0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(data=st.data())
 def test_allowed_values_of_every_field_are_set_as_hydra_sets_them(data) -> None:
     """The same for the real recipes, with nothing but values that are allowed, so that none of it is refused."""

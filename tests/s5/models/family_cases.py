@@ -15,7 +15,6 @@ from flax import nnx
 from s5.config.choices import (
     Activation,
     Discretization,
-    DSSVersion,
     Head,
     Measure,
     Norm,
@@ -45,25 +44,28 @@ CASES: dict[str, ModelConfig] = {
         residual=Residual.affine,
         final_norm=True,
     ),
-    "s5-bidirectional": S5Config(**SIZES, n_blocks=2, conj_sym=False, bidirectional=True),
+    "s5-bidirectional": S5Config(
+        **(SIZES | {"norm": Norm.group}),
+        n_blocks=2,
+        conj_sym=False,
+        bidirectional=True,
+        residual=Residual.highway,
+        dropout_tied=False,
+    ),
     "s4d": S4DConfig(**SIZES, dt_min=0.01, dt_max=0.2),
     "s4d-bilinear-bidirectional": S4DConfig(
         **SIZES, n_ssm=2, discretization=Discretization.bilinear, bidirectional=True, dt_min=0.01, dt_max=0.2
     ),
-    "dss-softmax": DSSConfig(**SIZES, l_max=18, dt_min=0.01, dt_max=0.05),
-    "dss-exp": DSSConfig(
+    "dss": DSSConfig(
         **SIZES,
-        version=DSSVersion.exp,
+        l_max=18,
         dt_min=0.01,
-        dt_max=0.2,
+        dt_max=0.05,
         activation=Activation.gelu_dense,
         gate=2,
         residual=Residual.decay,
     ),
     "lru": LRUConfig(**SIZES),
-    "lru-bidirectional": LRUConfig(
-        **(SIZES | {"norm": Norm.group}), bidirectional=True, residual=Residual.highway, dropout_tied=False
-    ),
     "rglru": RGLRUConfig(**SIZES, n_blocks=2),
     "lssl": LSSLConfig(**SIZES, dt_min=0.01, dt_max=0.5),
     "linoss": LinOSSConfig(**SIZES),

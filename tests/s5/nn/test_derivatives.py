@@ -41,9 +41,11 @@ def test_the_switch_is_off_again_after_an_error() -> None:
     assert not uses_jax_derivatives()
 
 
-@pytest.mark.parametrize("cut", [False, True], ids=["whole", "segments"])
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
-@pytest.mark.parametrize("shared", [True, False], ids=["shared", "per-step"])
+@pytest.mark.parametrize(
+    ("shared", "reverse", "cut"),
+    [(True, False, False), (True, True, True), (False, False, True), (False, True, False)],
+    ids=["shared-forward", "shared-backward-segments", "per-step-forward-segments", "per-step-backward"],
+)
 def test_a_recurrence_has_second_and_third_derivatives_in_reverse(shared: bool, reverse: bool, cut: bool) -> None:
     rng = np.random.default_rng(0)
     eigenvalues = jnp.asarray(rng.normal(size=(2, 3) if shared else (2, 5, 2, 3)) / 2, jnp.float32)
