@@ -28,6 +28,7 @@ from jaxtyping import Array, Bool, Float
 from s5.nn.derivatives import uses_jax_derivatives, with_derivative
 from s5.nn.remat import save_for_backward
 from s5.ssm.loops import put_step, run_loop, take_step
+from s5.ssm.resets import resets_backward
 
 # Steps per chunk. Within chunks the work grows with them, in the tree over chunks it shrinks.
 _CHUNK = 32
@@ -53,7 +54,7 @@ def block_recurrence(
             either direction. None if each row is one segment.
     """
     if resets is not None and reverse:
-        resets = jnp.pad(resets[:, 1:], ((0, 0), (0, 1)))
+        resets = resets_backward(resets)
     if initial is None:
         initial = jnp.zeros((w.shape[0], 2, *w.shape[2:]), w.dtype)
     return _recurrence(M, w, initial, resets, reverse)

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from s5.ssm.resets import resets_backward
+
 # Steps that a recurrence processes at once, at most; a power of 2. With resets, each row has its own n × n matrix for
 # each feature, so larger chunks are slower: 16 takes twice the time of 8, and 8 a tenth of the time of single steps.
 _CHUNK = 8
@@ -80,7 +82,7 @@ def recurrence(
         The last state, and the outputs C x_k.
     """
     if reverse:
-        resets = None if resets is None else jnp.flip(jnp.pad(resets[:, 1:], ((0, 0), (0, 1))), 1)
+        resets = None if resets is None else jnp.flip(resets_backward(resets), 1)
         x, y = recurrence(E, B, C, jnp.flip(u, 1), initial, resets)
         return x, jnp.flip(y, 1)
     batch, L, H = u.shape

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 from s5.nn.derivatives import uses_jax_derivatives, with_derivative
 from s5.nn.remat import save_for_backward
 from s5.ssm.loops import put_step, run_loop, take_step
+from s5.ssm.resets import resets_backward
 
 
 def real_recurrence(
@@ -40,7 +41,7 @@ def real_recurrence(
         The state after each step.
     """
     if resets is not None:
-        cut = jnp.pad(resets[:, 1:], ((0, 0), (0, 1))) if reverse else resets
+        cut = resets_backward(resets) if reverse else resets
         a = jnp.where(cut[..., None], 0, a)
     if initial is not None:
         k = b.shape[1] - 1 if reverse else 0

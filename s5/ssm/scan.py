@@ -25,6 +25,7 @@ from jaxtyping import Array, Bool, Float
 from s5.nn.derivatives import uses_jax_derivatives, with_derivative
 from s5.nn.remat import save_for_backward
 from s5.ssm.loops import put_step, run_loop, take_step
+from s5.ssm.resets import resets_backward
 
 # Steps per chunk, n. Within chunks the work grows by a factor n / 2; in the tree over chunks it shrinks by a factor n.
 _CHUNK = 32
@@ -51,7 +52,7 @@ def linear_recurrence(
         The state after each step.
     """
     if resets is not None and reverse:
-        resets = jnp.pad(resets[:, 1:], ((0, 0), (0, 1)))
+        resets = resets_backward(resets)
     if initial is not None:
         k = Bu.shape[1] - 1 if reverse else 0
         entering = multiply(Lambda_bar if Lambda_bar.ndim == 2 else Lambda_bar[:, k], initial)
