@@ -27,8 +27,14 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code: one of `launch.errors.ExitCode`, or 128 plus the number of the signal that stopped the command.
     """
-    words = sys.argv[1:] if argv is None else argv
     console.prepare()
+    try:
+        return _answer(sys.argv[1:] if argv is None else argv)
+    finally:
+        console.complete_no_commands()
+
+
+def _answer(words: list[str]) -> int:
     try:
         _check_folder()
         code = _dispatch(words)

@@ -40,12 +40,12 @@ _COMMAND = re.compile(
     r"`(launch (?:status|watch|wait|logs|show|cancel|retry|results|compare|report|gc|rm|sweep|run)\b[^`]*)`"
 )
 
-_complete: list[Callable[[str], str]] = []  # the function that adds the options that name the folder of runs
+# While a command runs: the function that adds the options that name the folder of runs.
+_complete: list[Callable[[str], str]] = []
 
 
 def prepare() -> None:
     """Make sure that stdin, stdout and stderr exist, and that any file name can be printed."""
-    _complete.clear()
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the process that started this: `>&-`
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
@@ -101,6 +101,11 @@ def complete_commands(complete: Callable[[str], str]) -> None:
         complete: Returns a command, such as `launch watch x`, with the options that it needs.
     """
     _complete[:] = [complete]
+
+
+def complete_no_commands() -> None:
+    """Undo `complete_commands`: the command has ended, and the next one of this process may be about another folder."""
+    _complete.clear()
 
 
 def completed(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from launch import api
-from launch.cli import main
+from launch.cli import console, main
 from launch.errors import LaunchError
 from launch.profiles.folders import runs_dirs
 from launch.store.state import State
@@ -80,6 +80,15 @@ def test_the_hints_of_status_carry_the_place(place: Path, capsys: pytest.Capture
     for verb in ("results", "report", "gc"):
         assert typed(verb, "old", "--on", "station", capsys=capsys)[0] == 0
     assert typed("logs", run_id_of(BAD), "--on", "station", capsys=capsys)[1] == "oh\n"
+
+
+def test_what_a_process_prints_after_a_command_is_not_about_its_folder_of_runs(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_sweep(place, "old", [OPEN])
+    assert "--on station" in typed("status", "old", "--on", "station", capsys=capsys)[2]
+    console.note("type `launch rm old`")
+    assert capsys.readouterr().err == "type `launch rm old`\n"
 
 
 @pytest.mark.parametrize("verb", ["status", "watch", "wait", "cancel", "results", "report", "retry"])
