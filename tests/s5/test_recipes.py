@@ -115,8 +115,10 @@ def tiny(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_recipe_trains(name: str, tiny: Path) -> None:
     pytest.importorskip("PIL.Image")
-    batch_size = {"speech": 35, "pendulum": 3, "lra": 1}.get(name.partition("/")[0], 8)
-    narrow = [*NARROW.format(batch_size).split(), *["model.n_blocks=1"] * (not name.endswith(OTHER_FAMILIES))]
+    config = compose([f"experiment={name}"])
+    batch_size = {"speech_commands35": 35, "speech_commands10": 5}.get(config.data.name)
+    batch_size = batch_size or {"pendulum": 3, "lra": 1}.get(name.partition("/")[0], 8)
+    narrow = [*NARROW.format(batch_size).split(), *["model.n_blocks=1"] * (config.model.kind == "s5")]
     config = compose([f"experiment={name}", *narrow, "train.epochs=1"])
     if catalog.dataset_info(config.data.name).made_by:
         convert(config.data)
@@ -128,7 +130,7 @@ def test_a_recipe_trains(name: str, tiny: Path) -> None:
     pendulum = name.startswith("pendulum")
     kinds, splits = (
         ("loss", "mse" if pendulum else "accuracy"),
-        ["val", "test", *["zero_shot"] * (name == "speech/sc35")],
+        ["val", "test", *["zero_shot"] * (config.data.zero_shot is not None)],
     )
     assert set(metrics) == {f"{split}/{kind}" for split in splits for kind in kinds}
     assert all(math.isfinite(value) for value in metrics.values())

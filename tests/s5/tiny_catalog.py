@@ -21,6 +21,8 @@ SIZES = {
     "pendulum": (6, 3, 2),
     "speech_commands35": (70, 35, 35),
     "speech_commands35_8khz": (70, 35, 35),
+    "speech_commands10": (10, 10, 10),
+    "speech_commands10_8khz": (10, 10, 10),
 }
 
 
