@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from s5.nn.derivatives import jax_derivatives
     from s5.nn.sequence_mixer import SequenceMixer
     from s5.nn.steps import Steps
+    from s5.originals.importer import import_weights
     from s5.ssm.dss import DSS
     from s5.ssm.linoss import LinOSS
     from s5.ssm.lru import LRU
@@ -58,6 +59,7 @@ __all__ = [
     "StoredRun",
     "UserError",
     "evaluate",
+    "import_weights",
     "jax_derivatives",
     "load_program",
     "load_run",
@@ -90,6 +92,7 @@ _HOMES = {
     "StoredRun": "s5.training.stored_run",
     "UserError": "s5.errors",
     "evaluate": "s5.api",
+    "import_weights": "s5.originals.importer",
     "jax_derivatives": "s5.nn.derivatives",
     "load_program": "s5.training.export",
     "load_run": "s5.training.stored_run",

@@ -1,0 +1,61 @@
+"""Rows of tables that several layouts have: arrays as they are, complex numbers in parts, dense layers, norms."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from s5.originals.layout import Context, Row
+
+
+def same(theirs: str, ours: str) -> Row:
+    """Return a row for an array that both store alike."""
+    return Row((theirs,), (ours,), lambda _, arrays: (arrays[0],), "as it is")
+
+
+def mapped(theirs: str, ours: str, function: Callable[[np.ndarray], np.ndarray], does: str) -> Row:
+    """Return a row for an array that a function converts.
+
+    Args:
+        theirs: The name in the file.
+        ours: The name of our parameter.
+        function: The conversion.
+        does: The conversion in words.
+    """
+    return Row((theirs,), (ours,), lambda _, arrays: (function(arrays[0]),), does)
+
+
+def parts(
+    theirs: tuple[str, ...], ours: str, function: Callable[[Context, list[np.ndarray]], np.ndarray], does: str
+) -> Row:
+    """Return a row for a complex array, which we store as `ours_re` and `ours_im`.
+
+    Args:
+        theirs: The names in the file.
+        ours: The name of our parameters, without `_re` and `_im`.
+        function: Returns the complex array.
+        does: The conversion in words.
+    """
+
+    def convert(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+        values = function(context, arrays)
+        return np.real(values), np.imag(values)
+
+    return Row(theirs, (f"{ours}_re", f"{ours}_im"), convert, does)
+
+
+def as_complex(array: np.ndarray) -> np.ndarray:
+    """Return the complex numbers of an array whose last axis has the real and the imaginary part."""
+    return array[..., 0] + 1j * array[..., 1]
+
+
+def flax_dense(theirs: str, ours: str) -> tuple[Row, ...]:
+    """Return the rows of a dense layer of Flax."""
+    return same(f"{theirs}.kernel", f"{ours}.weight"), same(f"{theirs}.bias", f"{ours}.bias")
+
+
+def flax_norm(theirs: str, ours: str) -> tuple[Row, ...]:
+    """Return the rows of a batch or layer normalisation of Flax; `theirs` is without the name of the collection."""
+    return (
+        *(same(f"params.{theirs}.{part}", f"{ours}.{part}") for part in ("scale", "bias")),
+        *(same(f"batch_stats.{theirs}.{part}", f"{ours}.{part}") for part in ("mean", "var")),
+    )

@@ -1,0 +1,84 @@
+"""What the original repositories compute around their layers, in NumPy and float64: dense layers, norms, blocks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Tree = dict[str, Any]
+
+
+class Draws:
+    """Draws the arrays of a file, float32 as the originals store them."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def normal(self, *shape: int) -> np.ndarray:
+        return self.rng.standard_normal(shape).astype(np.float32)
+
+    def uniform(self, low: float, high: float, *shape: int) -> np.ndarray:
+        return self.rng.uniform(low, high, shape).astype(np.float32)
+
+    def complex(self, *shape: int) -> np.ndarray:
+        return (self.normal(*shape) + 1j * self.normal(*shape)).astype(np.complex64)
+
+    def dense(self, d_in: int, d_out: int) -> Tree:
+        return {"kernel": self.normal(d_in, d_out) / np.float32(np.sqrt(d_in)), "bias": self.normal(d_out)}
+
+    def norm(self, H: int) -> Tree:
+        return {"scale": self.normal(H), "bias": self.normal(H)}
+
+    def statistics(self, H: int) -> Tree:
+        return {"mean": self.normal(H), "var": self.uniform(0.5, 2, H)}
+
+
+def wide(tree: Any) -> Any:
+    """Return a tree of arrays in float64 and complex128."""
+    if isinstance(tree, dict):
+        return {name: wide(value) for name, value in tree.items()}
+    return np.asarray(tree, np.complex128 if np.iscomplexobj(tree) else np.float64)
+
+
+def dense(p: Tree, x: np.ndarray) -> np.ndarray:
+    return x @ p["kernel"] + p["bias"]
+
+
+def layer_norm(p: Tree, x: np.ndarray) -> np.ndarray:
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+
+
+def batch_norm(p: Tree, statistics: Tree, x: np.ndarray) -> np.ndarray:
+    return (x - statistics["mean"]) / np.sqrt(statistics["var"] + 1e-5) * p["scale"] + p["bias"]
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """The approximation by a tanh, Flax's default."""
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def convolve(kernel: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Return the causal convolution of (batch, L, H) inputs with (H, L) kernels, term by term."""
+    y = np.zeros_like(u)
+    for k in range(u.shape[1]):
+        for lag in range(k + 1):
+            y[:, k] += kernel[:, lag] * u[:, k - lag]
+    return y
+
+
+def recur(Lambda_bar: np.ndarray, Bu: np.ndarray, *, reverse: bool = False) -> np.ndarray:
+    """Return the states x_k = Lambda_bar x_{k−1} + Bu_k, one step after the other."""
+    states, x = np.zeros(Bu.shape, complex), np.zeros((len(Bu), Bu.shape[2]), complex)
+    for k in reversed(range(Bu.shape[1])) if reverse else range(Bu.shape[1]):
+        x = Lambda_bar * x + Bu[:, k]
+        states[:, k] = x
+    return states
+
+
+def residual(x: np.ndarray, norm: Callable, inner: Callable, *, prenorm: bool) -> np.ndarray:
+    return x + inner(norm(x)) if prenorm else norm(x + inner(x))
