@@ -15,6 +15,7 @@ from s5.config.model import ModelConfig
 from s5.config.run import Config
 from s5.errors import UserError, did_you_mean, unknown
 from s5.models.sequence_model import SequenceModel, make_model
+from s5.originals.annotated_s4 import ANNOTATED_DSS, ANNOTATED_S4, ANNOTATED_S4D
 from s5.originals.layout import Context, Facts, Layout, Source, convert_arrays
 from s5.originals.minimal_lru import MINIMAL_LRU
 from s5.originals.s5_repository import S5_REPOSITORY
@@ -23,6 +24,9 @@ from s5.originals.weight_file import read_arrays
 LAYOUTS: dict[str, Layout] = {
     "s5": S5_REPOSITORY,
     "minimal-lru": MINIMAL_LRU,
+    "annotated-s4": ANNOTATED_S4,
+    "annotated-s4d": ANNOTATED_S4D,
+    "annotated-dss": ANNOTATED_DSS,
 }
 
 

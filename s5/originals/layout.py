@@ -27,6 +27,15 @@ class Context:
     config: ModelConfig
     length: int | None
 
+    def need_length(self) -> int:
+        """Return the length; raise UserError if the user did not say it."""
+        if self.length is None:
+            raise UserError(
+                "this layout needs length: its kernels belong to the number of steps of the training data",
+                hint="give length=784, for example",
+            )
+        return self.length
+
 
 Convert = Callable[[Context, list[np.ndarray]], tuple[np.ndarray, ...]]
 

@@ -53,9 +53,12 @@ def flax_dense(theirs: str, ours: str) -> tuple[Row, ...]:
     return same(f"{theirs}.kernel", f"{ours}.weight"), same(f"{theirs}.bias", f"{ours}.bias")
 
 
+def flax_layer_norm(theirs: str, ours: str) -> tuple[Row, ...]:
+    """Return the rows of a layer normalisation of Flax."""
+    return same(f"{theirs}.scale", f"{ours}.scale"), same(f"{theirs}.bias", f"{ours}.bias")
+
+
 def flax_norm(theirs: str, ours: str) -> tuple[Row, ...]:
     """Return the rows of a batch or layer normalisation of Flax; `theirs` is without the name of the collection."""
-    return (
-        *(same(f"params.{theirs}.{part}", f"{ours}.{part}") for part in ("scale", "bias")),
-        *(same(f"batch_stats.{theirs}.{part}", f"{ours}.{part}") for part in ("mean", "var")),
-    )
+    running = (same(f"batch_stats.{theirs}.{part}", f"{ours}.{part}") for part in ("mean", "var"))
+    return *flax_layer_norm(f"params.{theirs}", ours), *running

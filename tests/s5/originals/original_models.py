@@ -1,9 +1,15 @@
 """What the original repositories compute around their layers, in NumPy and float64: dense layers, norms, blocks."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
+from flax.serialization import msgpack_serialize
+
+import s5
 
 Tree = dict[str, Any]
 
@@ -82,3 +88,13 @@ def recur(Lambda_bar: np.ndarray, Bu: np.ndarray, *, reverse: bool = False) -> n
 
 def residual(x: np.ndarray, norm: Callable, inner: Callable, *, prenorm: bool) -> np.ndarray:
     return x + inner(norm(x)) if prenorm else norm(x + inner(x))
+
+
+def write(file: Path, tree: Tree) -> Path:
+    file.write_bytes(msgpack_serialize(tree))
+    return file
+
+
+def agree(model: s5.SequenceModel, inputs: np.ndarray, want: np.ndarray) -> None:
+    got = nnx.jit(lambda model, inputs: model(inputs, s5.Steps()))(model, jnp.asarray(inputs))
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)

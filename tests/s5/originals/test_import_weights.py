@@ -1,21 +1,19 @@
 import importlib.util
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from flax.serialization import msgpack_serialize
 from safetensors.numpy import save_file
 
 import s5
 from s5.config.choices import Head
 from s5.errors import UserError
-from s5.nn.steps import Steps
 from s5.originals.importer import LAYOUTS
 from tests.s5.originals.original_models import (
     Draws,
     Tree,
+    agree,
     batch_norm,
     dense,
     gelu,
@@ -24,20 +22,11 @@ from tests.s5.originals.original_models import (
     residual,
     sigmoid,
     wide,
+    write,
 )
 
 batch, L, D_IN, H, P, CLASSES = 2, 9, 3, 4, 6, 5
 U = np.random.default_rng(7).standard_normal((batch, L, D_IN)).astype(np.float32)
-
-
-def write(file: Path, tree: Tree) -> Path:
-    file.write_bytes(msgpack_serialize(tree))
-    return file
-
-
-def agree(model: s5.SequenceModel, inputs: np.ndarray, want: np.ndarray) -> None:
-    got = nnx.jit(lambda model, inputs: model(inputs, Steps()))(model, jnp.asarray(inputs))
-    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
 def s5_tree(
