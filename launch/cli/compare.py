@@ -9,7 +9,7 @@ from launch.cli.report import write_file
 from launch.cli.results import FORMATS, add_table_arguments, export_records
 from launch.errors import ExitCode, LaunchError
 from launch.results import format
-from launch.results.comparison import compare, compared_records, difference
+from launch.results.comparison import compare, compared_records, difference, varied_columns
 from launch.results.sorting import resolve_column, sort_by
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def execute(args: argparse.Namespace) -> int:
     warn_of_unreadable(results)
     sweeps, metrics = list(states), list(dict.fromkeys(row.metric for row in results)) or [results.metric]
     rows = _sorted(compare(results, sweeps), sweeps[0], args.sort) if args.sort else compare(results, sweeps)
+    _tell_of_unmatched(rows, sweeps, varied_columns(results.groups))
     if args.format == "table":
         content = (_table(rows, sweeps, metrics) + "\n").encode(errors="surrogateescape")
     else:
@@ -65,6 +66,15 @@ def execute(args: argparse.Namespace) -> int:
     else:
         write_file(args.output, content)
     return ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
+
+
+def _tell_of_unmatched(rows: Sequence[ComparedRow], sweeps: Sequence[str], varied: Sequence[str]) -> None:
+    """Name the sweeps that share no row with the first, and the columns by which rows match."""
+    of_each = [{name for name, _ in row.of} for row in rows]
+    for name in sweeps[1:]:
+        if not any({sweeps[0], name} <= own for own in of_each):
+            columns = ", ".join(["experiment", *varied])
+            console.note(f"no row of {name} matches one of {sweeps[0]}: rows match by their values of {columns}")
 
 
 def _sorted(rows: Sequence[ComparedRow], first: str, word: str) -> list[ComparedRow]:

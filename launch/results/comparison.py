@@ -34,7 +34,8 @@ def compare(results: Results, sweeps: Sequence[str]) -> list[ComparedRow]:
     """Match the rows of several sweeps.
 
     Rows of one configuration match. Of the others those match that have the same recipe and the same values of what
-    their sweep files vary, if each sweep has only one such row: then their configurations differ in what is fixed.
+    their sweep files vary, then those that have the same values of what differs between the rows of any of the sweeps,
+    if each sweep has only one such row: then their configurations differ in what a sweep has fixed.
 
     Args:
         results: The results of the sweeps, from `gather_all`.
@@ -42,7 +43,8 @@ def compare(results: Results, sweeps: Sequence[str]) -> list[ComparedRow]:
     """
     matches: list[dict[str, RunGroup]] = []
     left = list(results.groups)
-    for key_of_group in (_configuration_key, _settings_key):
+    varied = varied_columns(results.groups)
+    for key_of_group in (_configuration_key, _settings_key, lambda group: _values_key(group, varied)):
         found: dict[object, list[RunGroup]] = {}
         for group in left:
             found.setdefault(key_of_group(group), []).append(group)
@@ -64,6 +66,30 @@ def _configuration_key(group: RunGroup) -> object:
 
 def _settings_key(group: RunGroup) -> object:
     return row_of(group.experiment, group.settings), group.current
+
+
+def _values_key(group: RunGroup, keys: Sequence[str]) -> object:
+    return row_of(group.experiment, {key: _value(group, key) for key in keys}), group.current
+
+
+def varied_columns(groups: Sequence[RunGroup]) -> list[str]:
+    """Return the columns that have several values within a sweep, wherever these are set."""
+    columns = dict.fromkeys(key for group in groups for key in group.shown)
+    sweeps: dict[str, list[RunGroup]] = {}
+    for group in groups:
+        sweeps.setdefault(group.views[0].sweep, []).append(group)
+    return [
+        key
+        for key in columns
+        if any(_value(group, key) != _value(members[0], key) for members in sweeps.values() for group in members)
+    ]
+
+
+def _value(group: RunGroup, key: str) -> Any:
+    """Return a row's value of a column; for a choice such as `model`, the one that `base` or the command line made."""
+    if key in group.shown or group.configuration is None:
+        return group.shown.get(key)
+    return dict(choice.split("=", 1) for choice in group.configuration.choices if "=" in choice).get(key)
 
 
 def _compared(

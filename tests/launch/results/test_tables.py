@@ -265,6 +265,41 @@ def test_sweeps_are_compared_row_by_row(runs: EditedSweep, capsys: pytest.Captur
     assert "one sweep cannot be compared" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "pairs"),
+    [
+        ("grid: {optim.lr: [1e-3, 2e-3], model.dropout: [0.1]}", "grid: {optim.lr: [1e-3, 2e-3]}", 2),
+        (
+            "grid: {optim.lr: [1e-3, 2e-3], model.bidirectional: [true]}",
+            "base: {model.bidirectional: true}, grid: {optim.lr: [2e-3, 1e-3]}",
+            2,
+        ),
+        ("grid: {optim.lr: [1e-3, 2e-3], model.dropout: [0.1, 0.2]}", "grid: {optim.lr: [1e-3, 2e-3]}", 2),
+        ("grid: {model: [s4-digits, s5-digits]}", "base: {model: s4-digits}", 1),
+        ("grid: {optim.lr: [1e-3, 2e-3]}", "grid: {optim.lr: [3e-3, 4e-3]}", 0),
+        ("base: {optim.lr: 1e-3}", "base: {optim.lr: 2e-3}", 1),
+    ],
+    ids=["the default as an axis", "base or grid", "one value of two", "a choice", "nothing shared", "one row each"],
+)
+def test_rows_match_by_their_values_wherever_these_are_set(
+    runs: EditedSweep, capsys: pytest.CaptureFixture[str], first: str, second: str, pairs: int
+) -> None:
+    other = EditedSweep(runs.file.parent)
+    other.file = runs.file.with_name("other.yaml")
+    for sweep, text, epochs in ((runs, first, 2), (other, second, 1)):
+        blocks = f"blocks: [{{base: {{train.epochs: {epochs}}}}}]"
+        sweep.write(f"{{experiment: digits/s5, seeds: 1, {text}, {blocks}}}")
+        sweep.execute()
+    out, err = printed(capsys, "compare", "edited", "other", "--format", "json")
+    found = json.loads(out)
+    missing = "no row of other matches one of edited: rows match by their values of experiment, optim.lr\n"
+    assert err == ("" if pairs else missing)
+    both = [row for row in found if row["edited test/accuracy n"] and row["other test/accuracy n"]]
+    assert [row["train.epochs"] for row in both] == ["2 | 1"] * pairs
+    of_each = [gather_all([sweep.store.sweep(name).state()]) for sweep, name in ((runs, "edited"), (other, "other"))]
+    assert len(found) == sum(len(list(rows)) for rows in of_each) - pairs
+
+
 def test_columns_keep_the_order_of_the_file_in_every_table(
     runs: EditedSweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
