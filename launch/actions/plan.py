@@ -16,12 +16,14 @@ from launch.actions.changed_data import describe_changed_data, without_other_dat
 from launch.actions.container_plan import ContainerOptions, ContainerPlan, plan_containers_of_sweep
 from launch.actions.dependencies import check_predecessors, check_sweeps_before, find_predecessors
 from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
+from launch.actions.dropped_settings import describe_dropped_settings
 from launch.actions.generation import entry_of
 from launch.actions.plugin_data import check_plugin_data
 from launch.actions.plugins import apply_plugins
 from launch.actions.program_files import check_program_files, with_program_files
 from launch.actions.reuse import describe_results_elsewhere, find_results_elsewhere
 from launch.actions.stored_names import with_stored_names
+from launch.actions.targets import describe_other_places
 from launch.backends.base import AttendedBackend
 from launch.backends.choose import find_backend
 from launch.backends.slurm.interpreter import describe_missing_interpreter
@@ -29,7 +31,7 @@ from launch.compose.run_id import make_run_id
 from launch.errors import LaunchError, collect_errors, plural
 from launch.grammar import format_value
 from launch.specs.choices import RuntimeName
-from launch.specs.environment import clean_environment, dropped_settings
+from launch.specs.environment import clean_environment
 from launch.store.files import SNAPSHOTS, check_writable
 from launch.store.run_dirs import RunDirPlan, plan_run_dirs
 from launch.store.state import TERMINAL, State
@@ -151,8 +153,9 @@ def plan_sweep(
         run_dirs=replace(plan.run_dirs, reused=elsewhere if reuse else {}),
         warnings=(
             *composer.warnings,
+            *(() if state.manifest.listed else describe_other_places(store, sweep.name)),
             *plan.warnings,
-            *not_comparable,
+            *(not_comparable if reuse else ()),
             *describe_results_elsewhere(elsewhere, reuse=reuse),
         ),
     )
@@ -241,20 +244,6 @@ def plan_runs(
         ),
         obstacles=(*obstacles, *containers.obstacles),
     )
-
-
-def describe_dropped_settings(profile: Profile, runtime: str) -> list[str]:
-    """Return a warning about variables of the shell that look like settings of the runs, and do not reach them."""
-    names = dropped_settings(os.environ, backend=profile.backend, runtime=runtime)
-    options = [name for name in names if name.startswith("SBATCH_")]
-    variables = [name for name in names if name not in options]
-    where = profile.file or "a profile"
-    warnings: list[str] = []
-    if options:
-        warnings.append(f"not used: {', '.join(options)}; {where} and `resources` of the sweep say what sbatch gets")
-    if variables:
-        warnings.append(f"not used: {', '.join(variables)}; `env` in {where} sets variables for the runs")
-    return warnings
 
 
 def _describe_doubts(profile: Profile, runtime: str, runs: Sequence[Run]) -> list[str]:

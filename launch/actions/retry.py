@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.actions.container_plan import ContainerOptions, plan_containers_for_retry
+from launch.actions.dropped_settings import describe_dropped_settings
 from launch.actions.orphans import end_orphans, refuse_stuck
-from launch.actions.plan import describe_dropped_settings
 from launch.actions.program_files import check_program_files
 from launch.actions.submit import Submission
 from launch.backends.choose import check_queue, find_backend, scheduling_profile

@@ -11,7 +11,7 @@ from launch.errors import LaunchError, StoreError, did_you_mean
 from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
 from launch.store.manifest import generation_numbers, read_header
 from launch.store.store import Store
-from s5.run_dir.result import RUN
+from s5.run_dir.result import CONFIG, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,14 @@ def other_places(store: Store, word: str | None) -> list[OtherPlace]:
         OtherPlace(root, _option(root, names, None if word is None else sweeps))
         for root, names, sweeps in found
         if sweeps
+    ]
+
+
+def describe_other_places(store: Store, sweep: str) -> list[str]:
+    """Return a warning for each other folder that has a sweep of this name: its runs are executed again here."""
+    return [
+        f"a sweep {sweep} is also under {place.root} (`{place.option}`); its results do not count under {store.root}"
+        for place in other_places(store, sweep)
     ]
 
 
@@ -125,6 +133,8 @@ def sweep_name(store: Store, word: str) -> str:
     for sweep, run_id in _matching_runs(store, word):
         if run_id == word.rpartition("/")[2]:
             raise LaunchError(f"{word} is a run of the sweep {sweep}, not a sweep", hint=f"its sweep is {sweep}")
+    if _is_without_sweep(Path(word)):
+        raise _not_of_a_sweep(word)
     error = LaunchError(f"no sweep {name!r} under {store.root}{did_you_mean(name, names)}", hint=_sweeps_hint(names))
     raise _with_others(error, store, word)
 
@@ -195,6 +205,8 @@ def _run_ids(store: Store, sweep: str) -> list[str]:
 
 def _no_run(store: Store, word: str, kind: str) -> LaunchError:
     sweeps = store.sweeps()
+    if _is_without_sweep(Path(word)):
+        return _not_of_a_sweep(word)
     if word in sweeps:
         return LaunchError(f"{word!r} is a sweep, not a run", hint=f"`launch status {word}` lists its runs")
     runs = [run_id for name in sweeps for run_id in _run_ids(store, name)]
@@ -202,6 +214,19 @@ def _no_run(store: Store, word: str, kind: str) -> LaunchError:
     near = did_you_mean(word.rpartition("/")[2], names) if len(runs) <= _MAX_COMPARED else ""
     return LaunchError(
         f"no {kind} {word!r} under {store.root}{near}", hint="`launch status SWEEP` lists the runs of a sweep"
+    )
+
+
+def _is_without_sweep(folder: Path) -> bool:
+    """Return whether a folder is a run that no sweep has, such as one of `python -m s5`."""
+    return (folder / CONFIG).is_file() and not (folder.parent / "manifest").is_dir()
+
+
+def _not_of_a_sweep(folder: str) -> LaunchError:
+    return LaunchError(
+        f"{folder} is a run without a sweep: it was not started by the launcher",
+        hint=f"`python -m s5 evaluate {shlex.quote(folder)}` computes its scores, "
+        f"`s5.load_run({folder!r})` opens it in Python",
     )
 
 

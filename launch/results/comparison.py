@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from launch.results.sorting import by_configuration
@@ -43,8 +44,8 @@ def compare(results: Results, sweeps: Sequence[str]) -> list[ComparedRow]:
     """
     matches: list[dict[str, RunGroup]] = []
     left = list(results.groups)
-    varied = varied_columns(results.groups)
-    for key_of_group in (_configuration_key, _settings_key, lambda group: _values_key(group, varied)):
+    values_key = partial(_values_key, keys=varied_columns(results.groups))
+    for key_of_group in (_configuration_key, _settings_key, values_key):
         found: dict[object, list[RunGroup]] = {}
         for group in left:
             found.setdefault(key_of_group(group), []).append(group)

@@ -124,7 +124,8 @@ def _value_hint(key: str, node: Any) -> str | None:
     except (AttributeError, KeyError, ValueError, TypeError):
         return None
     article = "a " if info.allowed.startswith(("number", "whole number")) else ""
-    return f"{key} takes {article}{info.allowed}; the default is {info.default}".replace("`", "")
+    default = f"the default is {info.default}, which recipes may replace"
+    return f"{key} takes {article}{info.allowed}; {default}".replace("`", "")
 
 
 def _is_list(value: Any) -> bool:

@@ -133,6 +133,28 @@ def test_a_run_that_is_elsewhere_is_found(place: Path, capsys: pytest.CaptureFix
     assert (code, f"add `--runs {Path('runs').absolute()}`" in err) == (2, True)
 
 
+@pytest.mark.parametrize("mode", [["--dry-run"], ["--plan-only"]])
+def test_a_sweep_that_would_run_again_in_another_folder_is_told(
+    place: Path, mode: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_profile(place, "x", DONE, "station")
+    told = f"a sweep x is also under {place} (`--on station`); its results do not count under {Path('runs').absolute()}"
+    assert told in typed("sweep", "x.yaml", *mode, capsys=capsys)[2]
+    assert "is also under" not in typed("sweep", "x.yaml", *mode, "--on", "station", capsys=capsys)[2]
+
+
+@pytest.mark.parametrize("verb", ["show", "logs", "status", "report", "results"])
+def test_a_run_that_no_sweep_has_is_told_from_one_that_is_missing(
+    place: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path("runs", "_single", "digits-s5-s0-01234567")
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("seed: 0\n")
+    code, _, err = typed(verb, str(folder), capsys=capsys)
+    assert code == 2
+    assert f"{folder} is a run without a sweep" in err and f"`python -m s5 evaluate {folder}`" in err
+
+
 def test_a_name_in_both_places_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     of_profile(place, "old", BAD, "station")
     make_sweep(Path("runs"), "old", [DONE])
