@@ -83,11 +83,12 @@ clean: ## Remove the environment and the caches; runs and data stay
 	  || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# $(1): the lock to install. A static .pth (editable_mode=compat) keeps the start-up of every command short.
+# $(1): the lock to install. Two things keep the start-up of every command short: a static .pth (editable_mode=compat),
+# and packages that are compiled now. pip does this by itself; where PYTHONDONTWRITEBYTECODE is set nothing else does.
 define install
 	@echo "installing $(1) (once; a minute with pip, seconds with uv)" >&2
 	@if command -v uv >/dev/null; then \
-	  uv pip install --python $(BIN)/python --no-deps --require-hashes -r $(1); \
+	  uv pip install --compile-bytecode --python $(BIN)/python --no-deps --require-hashes -r $(1); \
 	else \
 	  $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r $(1) \
 	  | awk '/^Collecting / { printf "  %3d  %s\n", ++count, $$2 } /^Installing / { print "  installing them" } { fflush() }' >&2; \
