@@ -84,6 +84,13 @@ class Activation(Enum):
     gelu_dense = "gelu_dense"
 
 
+class Gelu(Enum):
+    """The form of the gelu x Φ(x): its approximation by a tanh, as in Flax, or exactly, as in PyTorch."""
+
+    tanh = "tanh"
+    exact = "exact"
+
+
 class Norm(Enum):
     """The normalisation of a layer: over batch and time, over features, over time (and features), or none."""
 

@@ -8,6 +8,7 @@ from s5.config.checks import check_at_least, check_finite
 from s5.config.choices import (
     Activation,
     Encoder,
+    Gelu,
     Head,
     LayerPooling,
     Likelihood,
@@ -57,6 +58,7 @@ class ModelConfig:
     d_model: int = 128
     bidirectional: bool = False
     activation: Activation = Activation.half_glu1
+    gelu: Gelu = added(Gelu.tanh)  # noqa: RUF009
     gate: int | None = added(None)
     norm: Norm = Norm.batch
     norm_groups: int = added(1)

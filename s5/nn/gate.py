@@ -13,7 +13,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from s5.config.choices import Activation
+from s5.config.choices import Activation, Gelu
 from s5.config.model import ModelConfig
 from s5.nn.dense import Dense
 from s5.nn.derivatives import with_derivative
@@ -35,6 +35,7 @@ class GatedActivation(nnx.Module):
         self.gate = Dense(d_in, H, rng) if kind not in (Activation.gelu, Activation.gelu_dense) else None
         self.wide, self.branch = (Dense(H, d_in, rng), Dense(H, d_in, rng)) if times else (None, None)
         self.kind, self.rate, self.tied = kind, config.dropout, config.dropout_tied
+        self.exact = config.gelu is Gelu.exact
 
     def __call__(
         self,
@@ -53,9 +54,9 @@ class GatedActivation(nnx.Module):
         if self.value is None:
             factors = dropout_factors(y, self.rate, inner, self.tied)
             if self.gate is None:
-                return gelu(y, factors)
+                return gelu(y, factors, self.exact)
             W, b = self.gate.weight[...], self.gate.bias[...]
-            out: Array = gated(y, factors, W, b, self.kind is Activation.half_glu2)
+            out: Array = gated(y, factors, W, b, self.kind is Activation.half_glu2, self.exact)
         else:
             x = self._inner(y, inner, u)
             out = self.value(x)
@@ -69,9 +70,9 @@ class GatedActivation(nnx.Module):
     ) -> Float[Array, "batch L d_in"]:
         """Return the inputs of the dense layers of value and gate: the gelu, widened and multiplied by the branch."""
         if self.wide is None or self.branch is None:
-            return gelu(y, dropout_factors(y, self.rate, key, self.tied))
+            return gelu(y, dropout_factors(y, self.rate, key, self.tied), self.exact)
         assert u is not None, "model.gate needs the mixer's inputs"
-        return dropout(self.wide(gelu(y, None)) * self.branch(u), self.rate, key, self.tied)
+        return dropout(self.wide(gelu(y, None, self.exact)) * self.branch(u), self.rate, key, self.tied)
 
 
 def dropout_factors(
@@ -130,22 +131,30 @@ def drop_path(y: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | N
     return (y * (jax.random.bernoulli(key, 1 - rate, (len(y), 1, 1)) / jnp.float32(1 - rate))).astype(y.dtype)
 
 
-def gelu(y: Float[Array, "batch L H"], factors: Float[Array, "batch _ H"] | None) -> Float[Array, "batch L H"]:
-    """Return the gelu of y, multiplied by the dropout factors; computed in float32, returned in y's precision."""
-    x = jax.nn.gelu(y.astype(jnp.float32))
+def gelu(
+    y: Float[Array, "batch L H"], factors: Float[Array, "batch _ H"] | None, exact: bool = False
+) -> Float[Array, "batch L H"]:
+    """Return the gelu of y, multiplied by the dropout factors; computed in float32, returned in y's precision.
+
+    Args:
+        y: Values.
+        factors: The dropout factors; None for 1.
+        exact: Whether the gelu is exact; else it is approximated by a tanh.
+    """
+    x = jax.nn.gelu(y.astype(jnp.float32), approximate=not exact)
     return (x if factors is None else x * factors).astype(y.dtype)
 
 
-def _gated(y, factors, W, b, by_output):
-    x = gelu(y, factors)
+def _gated(y, factors, W, b, by_output, exact):
+    x = gelu(y, factors, exact)
     z = matmul(x, W)
     out = (y if by_output else x) * jax.nn.sigmoid(z + b)
     return out.astype(y.dtype), (y, factors, W, b, z)
 
 
-def _gated_backward(by_output, saved, out_bar):
+def _gated_backward(by_output, exact, saved, out_bar):
     y, factors, W, b, z = saved
-    x, slope = _gelu_and_slope(y, factors)
+    x, slope = _gelu_and_slope(y, factors, exact)
     sigmoid = jax.nn.sigmoid(z + b)
     z_bar = (out_bar * (y if by_output else x) * sigmoid * (1 - sigmoid)).astype(y.dtype)
     rows, z_rows = (array.reshape(-1, array.shape[-1]) for array in (x, z_bar))
@@ -158,13 +167,14 @@ def _gated_backward(by_output, saved, out_bar):
     return by_y.astype(y.dtype), by_factors, by_W, by_b
 
 
-@with_derivative(_gated, _gated_backward, nondiff_argnums=(4,))
+@with_derivative(_gated, _gated_backward, nondiff_argnums=(4, 5))
 def gated(
     y: Float[Array, "batch L H"],
     factors: Float[Array, "batch _ H"] | None,
     W: Float[Array, "H H"],
     b: Float[Array, " H"],
     by_output: bool,
+    exact: bool = False,
 ) -> Float[Array, "batch L H"]:
     """Return v sigmoid(x W + b) with x = factors gelu(y).
 
@@ -176,16 +186,21 @@ def gated(
         W: The gate's weight.
         b: The gate's bias.
         by_output: Whether v is y (`half_glu2`) or x (`half_glu1`).
+        exact: As for `gelu`.
 
     Returns:
         The gated values.
     """
-    return _gated(y, factors, W, b, by_output)[0]
+    return _gated(y, factors, W, b, by_output, exact)[0]
 
 
-def _gelu_and_slope(y, factors):
+def _gelu_and_slope(y, factors, exact):
     """Return factors * gelu(y) in the precision of y, and its derivative by y in float32."""
-    y32, c = y.astype(jnp.float32), math.sqrt(2 / math.pi)
-    t = jnp.tanh(c * (y32 + 0.044715 * y32**3))
-    slope = 0.5 * (1 + t) + 0.5 * y32 * (1 - t * t) * c * (1 + 3 * 0.044715 * y32 * y32)
-    return gelu(y, factors), slope if factors is None else slope * factors
+    y32 = y.astype(jnp.float32)
+    if exact:
+        slope = jax.scipy.stats.norm.cdf(y32) + y32 * jax.scipy.stats.norm.pdf(y32)
+    else:
+        c = math.sqrt(2 / math.pi)
+        t = jnp.tanh(c * (y32 + 0.044715 * y32**3))
+        slope = 0.5 * (1 + t) + 0.5 * y32 * (1 - t * t) * c * (1 + 3 * 0.044715 * y32 * y32)
+    return gelu(y, factors, exact), slope if factors is None else slope * factors

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -6,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s5.config.choices import Activation, Norm
+from s5.config.choices import Activation, Gelu, Norm
 from s5.config.families import S5Config
 from s5.models.residual_block import ResidualBlock
 from s5.nn.dense import Dense
@@ -54,6 +55,16 @@ def test_activation_is_the_published_gate(kind: Activation) -> None:
     np.testing.assert_allclose(gate(y, None), want, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [Activation.gelu, Activation.half_glu1, Activation.gelu_dense])
+def test_the_gelu_can_be_exact(kind: Activation) -> None:
+    config = dataclasses.replace(SMALL, activation=kind, gelu=Gelu.exact)
+    gate, y = GatedActivation(config, np.random.default_rng(0)), 2 * draw(batch, L, H)
+    x = np.vectorize(lambda y: y * (1 + math.erf(y / math.sqrt(2))) / 2)(np.asarray(y, np.float64))
+    want = x if gate.value is None else x @ np.asarray(gate.value.weight[...])
+    want = want if gate.gate is None else want * sigmoid(x @ np.asarray(gate.gate.weight[...]))
+    np.testing.assert_allclose(gate(y, None), want, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", [Activation.full_glu, Activation.gelu_dense])
 def test_a_gate_branch_multiplies_the_widened_gelu(kind: Activation) -> None:
     gate = GatedActivation(dataclasses.replace(SMALL, activation=kind, gate=2), np.random.default_rng(0))
@@ -88,18 +99,20 @@ def test_dense_is_affine_and_has_the_derivative_of_one() -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("by_output", [True, False], ids=["half_glu2", "half_glu1"])
+@pytest.mark.parametrize(
+    ("by_output", "exact"), [(True, False), (False, False), (False, True)], ids=["half_glu2", "half_glu1", "exact"]
+)
 @pytest.mark.parametrize("drops", [True, False], ids=["dropout", "whole"])
-def test_the_gate_has_the_derivative_of_its_definition(by_output: bool, drops: bool) -> None:
+def test_the_gate_has_the_derivative_of_its_definition(by_output: bool, exact: bool, drops: bool) -> None:
     y, W, b = 2 * draw(batch, L, H), draw(H, H, seed=1), draw(H, seed=2)
     keep = (draw(batch, 1, H, seed=3) > 0) * 1.5 if drops else None
 
     def plain(y, W: jax.Array | np.ndarray, b) -> jax.Array:
-        x = jax.nn.gelu(y) * (1 if keep is None else keep)
+        x = jax.nn.gelu(y, approximate=not exact) * (1 if keep is None else keep)
         return jnp.sin((y if by_output else x) * jax.nn.sigmoid(x @ W + b)).sum()
 
     def ours(y, W: jax.Array | np.ndarray, b) -> jax.Array:
-        return jnp.sin(gated(y, keep, W, b, by_output)).sum()
+        return jnp.sin(gated(y, keep, W, b, by_output, exact)).sum()
 
     assert ours(y, W, b) == pytest.approx(float(plain(y, W, b)), rel=1e-4)
     for got, want in zip(jax.grad(ours, (0, 1, 2))(y, W, b), jax.grad(plain, (0, 1, 2))(y, W, b), strict=True):
