@@ -1,5 +1,6 @@
 """Imports trained weights from the repositories of the papers."""
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,7 @@ from s5.originals.annotated_s4 import ANNOTATED_DSS, ANNOTATED_S4, ANNOTATED_S4D
 from s5.originals.layout import Context, Facts, Layout, Source, convert_arrays
 from s5.originals.minimal_lru import MINIMAL_LRU
 from s5.originals.s5_repository import S5_REPOSITORY
+from s5.originals.state_spaces import STATE_SPACES_S4, STATE_SPACES_S4D
 from s5.originals.weight_file import read_arrays
 
 LAYOUTS: dict[str, Layout] = {
@@ -27,6 +29,8 @@ LAYOUTS: dict[str, Layout] = {
     "annotated-s4": ANNOTATED_S4,
     "annotated-s4d": ANNOTATED_S4D,
     "annotated-dss": ANNOTATED_DSS,
+    "state-spaces-s4d": STATE_SPACES_S4D,
+    "state-spaces-s4": STATE_SPACES_S4,
 }
 
 
@@ -50,7 +54,8 @@ def import_weights(
         config: A configuration of the same model, such as that of a recipe; it must fit the file. None for `options`.
         head: The task, if it is not that of the original's defaults: `regression` for one output per step.
         length: Steps of the training data, which some layouts need.
-        **options: Keys of the section `model` of the configuration, such as `prenorm=False, activation="half_glu2"`.
+        **options: Keys of the section `model` of the configuration, such as `prenorm=False, activation="half_glu2"`,
+            and switches of the layout, such as `dt_transform="exp"`.
 
     Returns:
         The model.
@@ -62,7 +67,11 @@ def import_weights(
     if layout not in LAYOUTS:
         raise UserError(unknown("layout", layout, LAYOUTS), hint=f"the layouts are {', '.join(LAYOUTS)}")
     chosen = LAYOUTS[layout]
-    source = Source(str(file), _rooted(chosen, read_arrays(file)))
+    switches = {name: str(options.pop(name, values[0])) for name, values in chosen.switches.items()}
+    for name, value in switches.items():
+        if value not in chosen.switches[name]:
+            raise UserError(f"{name}={value}: must be one of {', '.join(chosen.switches[name])}")
+    source = Source(str(file), _renamed(chosen, read_arrays(file)))
     said = _typed(chosen.family, options) if config is None else _given(chosen.family, config, options)
     facts = chosen.read(source, said)
     model_config = _make_config(str(file), chosen.family, facts, said)
@@ -72,16 +81,18 @@ def import_weights(
         model = make_model(model_config, facts.d_input, facts.d_output, nnx.Rngs(0), head=kind, compat=compat)
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
-    _fill(model, chosen, source, Context(model_config, length))
+    _fill(model, chosen, source, Context(model_config, length, switches))
     return model
 
 
-def _rooted(layout: Layout, arrays: dict[str, Any]) -> dict[str, Any]:
-    """Return the arrays with the layout's first part of names, which a file of parameters alone lacks."""
+def _renamed(layout: Layout, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Return the arrays by the names of the table."""
     root = layout.root
-    if not root or any(name.startswith(f"{root}.") for name in arrays):
-        return arrays
-    return {f"{root}.{name}": array for name, array in arrays.items()}
+    if root and not any(name.startswith(f"{root}.") for name in arrays):
+        arrays = {f"{root}.{name}": array for name, array in arrays.items()}  # a file of parameters alone
+    for pattern, name in layout.renames:
+        arrays = {re.sub(pattern, name, old): array for old, array in arrays.items()}
+    return arrays
 
 
 def _given(family: str, config: Config, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,10 +22,12 @@ class Context:
     Attributes:
         config: The model's configuration.
         length: Steps of the training data; None if the user did not say.
+        switches: The values of the layout's switches.
     """
 
     config: ModelConfig
     length: int | None
+    switches: Mapping[str, str]
 
     def need_length(self) -> int:
         """Return the length; raise UserError if the user did not say it."""
@@ -82,9 +84,11 @@ class Layout:
 
     Attributes:
         family: The kind of our model.
-        table: The rows. Of rows for the same parameter, the one whose names are in the file is used.
+        table: The rows. Of rows for the same parameter, the last is used whose names are in the file.
         read: Returns what the arrays say about the model; the other argument is what the user said.
         root: The first part of all names; files without it are accepted too.
+        renames: Regular expressions of names, and what replaces them, before the table is applied.
+        switches: Options of the original that our configuration does not have, and their values. The first is usual.
         unused: Patterns of names that a model does not need, such as the state of an optimizer.
     """
 
@@ -92,6 +96,8 @@ class Layout:
     table: tuple[Row, ...]
     read: Callable[["Source", Mapping[str, Any]], Facts]
     root: str = ""
+    renames: tuple[tuple[str, str], ...] = ()
+    switches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unused: tuple[str, ...] = field(default=())
 
 
@@ -128,8 +134,8 @@ class Source:
 
 
 def match_name(pattern: str, name: str) -> re.Match[str] | None:
-    """Match a name with a pattern: `*` is a number, `**` any end."""
-    expression = re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", r"(\d+)")
+    """Match a name with a pattern: `*` is a number, `**` anything."""
+    expression = re.escape(pattern).replace(r"\*\*", "(?:.*)").replace(r"\*", r"(\d+)")
     return re.fullmatch(expression, name)
 
 

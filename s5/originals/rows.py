@@ -62,3 +62,41 @@ def flax_norm(theirs: str, ours: str) -> tuple[Row, ...]:
     """Return the rows of a batch or layer normalisation of Flax; `theirs` is without the name of the collection."""
     running = (same(f"batch_stats.{theirs}.{part}", f"{ours}.{part}") for part in ("mean", "var"))
     return *flax_layer_norm(f"params.{theirs}", ours), *running
+
+
+def torch_dense(theirs: str, ours: str) -> tuple[Row, ...]:
+    """Return the rows of a dense layer of PyTorch."""
+    weight = mapped(f"{theirs}.weight", f"{ours}.weight", np.transpose, "transposed")
+    return weight, same(f"{theirs}.bias", f"{ours}.bias")
+
+
+def torch_glu(theirs: str, ours: str, *, convolution: bool = False) -> tuple[Row, ...]:
+    """Return the rows of a dense layer of PyTorch, before a gated linear unit or not, as gate and value of ours.
+
+    Args:
+        theirs: The name in the file.
+        ours: The name of our gate.
+        convolution: Whether the layer is a convolution over one step, whose weight has one more axis.
+    """
+
+    def half(number: int) -> Callable[[Context, list[np.ndarray]], tuple[np.ndarray, ...]]:
+        def convert(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+            H = context.config.d_model
+            weight = arrays[0][..., 0] if convolution else arrays[0]
+            if weight.shape[0] == H:
+                return weight.T, arrays[1]
+            return weight[number * H : (number + 1) * H].T, arrays[1][number * H : (number + 1) * H]
+
+        return convert
+
+    names = (f"{theirs}.weight", f"{theirs}.bias")
+    return (
+        Row(names, (f"{ours}.value.weight", f"{ours}.value.bias"), half(0), "the first H rows, transposed"),
+        Row(names, (f"{ours}.gate.weight", f"{ours}.gate.bias"), half(1), "the last H rows, transposed"),
+    )
+
+
+def torch_norm(theirs: str, ours: str) -> tuple[Row, ...]:
+    """Return the rows of a batch or layer normalisation of PyTorch."""
+    names = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
+    return tuple(same(f"{theirs}.{one}", f"{ours}.{other}") for one, other in names.items())

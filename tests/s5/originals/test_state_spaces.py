@@ -1,0 +1,114 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import s5
+from s5.errors import UserError
+from tests.s5.originals.original_models import Draws, Tree, agree, batch_norm, convolve, sigmoid, wide
+
+batch, L, D_IN, H, N, CLASSES, STORED = 2, 8, 3, 4, 3, 5, 8
+U = np.random.default_rng(7).standard_normal((batch, L, D_IN)).astype(np.float32)
+
+
+def make_arrays(layer: str, *, channels: int = 1, n_ssm: int = H, glu: bool = True) -> Tree:
+    """Return the arrays of a model in PyTorch's names and shapes."""
+    draw = Draws()
+    arrays = {
+        "encoder.0.weight": draw.normal(H, D_IN),
+        "encoder.0.bias": draw.normal(H),
+        "decoder.0.output_transform.weight": draw.normal(CLASSES, H),
+        "decoder.0.output_transform.bias": draw.normal(CLASSES),
+    }
+    for i in range(2):
+        name, out = f"model.layers.{i}", 2 * H if glu else H
+        arrays |= {f"{name}.norm.norm.{one}": draw.normal(H) for one in ("weight", "bias", "running_mean")}
+        arrays |= {f"{name}.norm.norm.running_var": draw.uniform(0.5, 2, H)}
+        arrays |= {f"{name}.norm.norm.num_batches_tracked": np.array(9)}
+        arrays |= {f"{name}.layer.output_linear.0.weight": draw.normal(out, H) / np.float32(2)}
+        arrays |= {f"{name}.layer.output_linear.0.bias": draw.normal(out), f"{name}.layer.layer.D": draw.normal(1, H)}
+        kernel = {
+            "C": draw.normal(channels, H, N, 2),
+            "B": draw.normal(1, n_ssm, N, 2),
+            "A_real": draw.uniform(-1, 0, n_ssm, N),
+            "A_imag": draw.uniform(0, 4, n_ssm, N),
+            "inv_dt": draw.uniform(-3, -1, H, 1),
+        }
+        if layer == "s4":
+            kernel |= {"P": draw.normal(1, n_ssm, N, 2) / np.float32(2), "l_kernel": np.array(STORED)}
+        arrays |= {f"{name}.layer.layer.kernel.{one}": array for one, array in kernel.items()}
+    return {f"state_dict.{name}": array for name, array in arrays.items()}
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
+
+
+def kernels(layer: str, p: Tree, softplus: bool) -> np.ndarray:
+    """Return the kernels (channels, H, L) by the original's formulas: twice the real part of a sum over pairs."""
+    repeat = H // len(p["A_real"])
+    A = np.tile(-np.exp(p["A_real"]) - 1j * p["A_imag"], (repeat, 1))
+    B, C = np.tile(p["B"][0, ..., 0] + 1j * p["B"][0, ..., 1], (repeat, 1)), p["C"][..., 0] + 1j * p["C"][..., 1]
+    step, lags = np.log1p(np.exp(p["inv_dt"])) if softplus else np.exp(p["inv_dt"]), np.arange(L)
+    if layer == "s4d":
+        weights = C * B * (np.exp(step * A) - 1) / A
+        return 2 * np.einsum("chn,hnl->chl", weights, np.exp((step * A)[..., None] * lags)).real
+    P = np.tile(p["P"][0, ..., 0] + 1j * p["P"][0, ..., 1], (repeat, 1))
+    root = np.exp(-2j * np.pi * np.arange(STORED // 2 + 1) / STORED)
+    z = 2 * (1 - root) / (1 + root)
+
+    def cauchy(v: np.ndarray) -> np.ndarray:
+        """The sum over both of each conjugate pair."""
+        v, Lambda = (v * step)[..., None], (A * step)[..., None]
+        return (v / (z - Lambda) + v.conj() / (z - Lambda.conj())).sum(-2)
+
+    CB, CP, QB, QP = cauchy(C * B), cauchy(C * P), cauchy(P.conj() * B), cauchy(P.conj() * P)
+    return np.fft.irfft((CB - CP * QB / (1 + QP)) * 2 / (1 + root), n=STORED)[..., :L]
+
+
+def answer(layer: str, arrays: Tree, *, softplus: bool) -> np.ndarray:
+    p = {name.removeprefix("state_dict."): array for name, array in wide(arrays).items()}
+    x = np.float64(U) @ p["encoder.0.weight"].T + p["encoder.0.bias"]
+    for i in range(2):
+        name = f"model.layers.{i}"
+        ssm = {one.rpartition(".")[2]: array for one, array in p.items() if one.startswith(f"{name}.layer.layer")}
+        forward, *backward = kernels(layer, ssm, softplus)
+        y = convolve(forward, x) + ssm["D"][0] * x
+        for one in backward:  # starts one step late
+            y[:, :-1] += convolve(one, x[:, ::-1])[:, ::-1][:, 1:]
+        W, b = p[f"{name}.layer.output_linear.0.weight"], p[f"{name}.layer.output_linear.0.bias"]
+        z = gelu(y) @ W.T + b
+        z = z if len(b) == H else z[..., :H] * sigmoid(z[..., H:])
+        norm = {one: p[f"{name}.norm.norm.{one}"] for one in ("weight", "bias", "running_mean", "running_var")}
+        statistics = {"mean": norm["running_mean"], "var": norm["running_var"]}
+        x = batch_norm({"scale": norm["weight"], "bias": norm["bias"]}, statistics, x + z)
+    return x.mean(1) @ p["decoder.0.output_transform.weight"].T + p["decoder.0.output_transform.bias"]
+
+
+CASES = {
+    "s4d": ("s4d", {}, {}),
+    "s4d-both": ("s4d", {"channels": 2, "n_ssm": 2, "glu": False}, {"dt_transform": "exp"}),
+    "s4": ("s4", {"n_ssm": 2}, {}),
+    "s4-both": ("s4", {"channels": 2}, {"dt_transform": "exp"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_model_of_the_s4_repository(tmp_path: Path, case: str) -> None:
+    layer, kind, switches = CASES[case]
+    arrays = make_arrays(layer, **kind)
+    save_file(arrays, tmp_path / "x.safetensors")
+    model = s5.import_weights(tmp_path / "x.safetensors", f"state-spaces-{layer}", **switches)
+    agree(model, U, answer(layer, arrays, softplus=not switches))
+
+
+def test_a_second_kernel_whose_late_start_cannot_be_undone_is_an_error(tmp_path: Path) -> None:
+    arrays = make_arrays("s4d", channels=2)
+    arrays["state_dict.model.layers.1.layer.layer.kernel.A_real"][0, 0] = 5
+    save_file(arrays, tmp_path / "x.safetensors")
+    with pytest.raises(UserError, match="starts one step late"):
+        s5.import_weights(tmp_path / "x.safetensors", "state-spaces-s4d")
+    with pytest.raises(UserError, match="dt_transform=log: must be one of softplus, exp"):
+        s5.import_weights(tmp_path / "x.safetensors", "state-spaces-s4d", dt_transform="log")
