@@ -17,8 +17,9 @@ from launch.backends.slurm.arrays import ArrayTask, live_arrays, record_left_que
 from launch.backends.slurm.cluster import read_limits
 from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.failed_start import FailedStarts
+from launch.backends.slurm.parallel_limit import apply_limit
 from launch.backends.slurm.queue_state import QueueState, without_pending
-from launch.backends.slurm.reconcile import Reconciled, exclude_failed_nodes, reconcile, throttle
+from launch.backends.slurm.reconcile import Reconciled, exclude_failed_nodes, reconcile
 from launch.backends.slurm.request import TASK_MODULE, Limits, SubmissionInput
 from launch.backends.slurm.resubmission import excluded_nodes, resources_for_retry, should_resubmit
 from launch.backends.slurm.room import explain_full, send_what_fits
@@ -74,7 +75,7 @@ def _feed(
     folder, root = sweep.folder, os.path.dirname(sweep.folder)
     found, listing, state, taken_out = _settle_queue(sweep.refreshed(), leaving, asked=asked)
     header = state.manifest.headers[generation]
-    shares = throttle(found, header.max_parallel, listing)
+    parallel = apply_limit(folder, found.live, state.manifest, header.max_parallel, listing)
     views = [state.view(run_id) for run_id in dict.fromkeys((*state.manifest.run_ids[generation], *taken_out))]
     bad = excluded_nodes(views, profile.site.exclude_after)
     own = [array for array in found.live if array.record.user in (None, own_name())]
@@ -86,7 +87,7 @@ def _feed(
         limits = read_limits(profile.site)
         want = replace(
             _submission(state, sweep.folder, ready[: free_places(limits, listing.count)], header),
-            shares=shares,
+            shares=parallel.shares,
             exclude=bad,
             cluster=listing.cluster and listing.cluster.name,
             user=own_name(),
@@ -100,6 +101,7 @@ def _feed(
     record_left_queue(folder, left)
     words = [f"{submitted:,} submitted to {profile.name} in {len(sent.jobs)} array{'s' if len(sent.jobs) != 1 else ''}"]
     words = words if submitted else [f"nothing new for {profile.name}"]
+    words += [parallel.words] if parallel.words else []
     words += _remarks(found, left=left, blocked=len(to_submit) - may_come, asked=asked, full=full)
     words += _hidden(found, state)
     return Submitted(submitted=submitted, left=left, words="; ".join(words), warnings=tuple(sent.notes))
@@ -155,7 +157,6 @@ def _settle_queue(
     if stale:
         cancel_pending(stale)  # a task that begins meanwhile finds that its predecessors have no result, and ends
         state, listing = state.without(stale), without_pending(listing, stale)
-        found = replace(found, shares=tuple(one for one in found.shares if one.array not in stale))
     return found, listing, state, [run_id for runs in stale.values() for run_id in runs]
 
 

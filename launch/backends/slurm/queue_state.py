@@ -93,7 +93,7 @@ class QueueState:
         if left:
             places = [self.positions.get(run_id) for run_id in left]
             return all(at is not None and not {at.array, at.task}.isdisjoint(record.waits) for at in places)
-        waits_for_others = record.throttle is not None or any(h.after for h in self.manifest.headers.values())
+        waits_for_others = any(one.after or one.max_parallel for one in self.manifest.headers.values())
         if not record.waits or waits_for_others:
             return True
         # All predecessors have succeeded, but Slurm may not know: a controller that was killed may call a job failed.

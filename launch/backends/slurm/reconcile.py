@@ -22,7 +22,6 @@ from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.job_dependencies import pending_tasks
 from launch.backends.slurm.send import release
 from launch.backends.slurm.squeue import QueueRow, QueueSnapshot, task_words
-from launch.backends.slurm.throttle import Share, share_limit
 from launch.store.files import fault_point
 
 
@@ -31,7 +30,6 @@ class Reconciled:
     """The arrays of a sweep whose records agree with the queue."""
 
     live: tuple[Array, ...] = ()  # the arrays that are in the queue, each with its job
-    shares: tuple[Share, ...] = ()  # the share of `max_parallel` that each of them has
     adopted: tuple[str, ...] = ()  # jobs of an interrupted submission that were still held and are released now
     removed: tuple[str, ...] = ()  # jobs that were marked as finished but appeared in the queue later; cancelled now
     held: tuple[QueueRow, ...] = ()  # a row of each job that a user or an administrator holds
@@ -80,11 +78,9 @@ def reconcile(folder: str, listing: QueueSnapshot, *, asked: bool) -> Reconciled
             _sort_held(folder, array, job, own, adopted, unlaunched)
     with suppress(ClientError):  # a user has released it meanwhile, and it has begun
         release(folder, {**adopted, **(unlaunched if asked else {})})
-    shares = tuple(_share(array.job or "", rows[array.record.name]) for array in live)
     removed = _remove(folder, listing.own_rows)
     return Reconciled(
         live=tuple(live),
-        shares=shares,
         adopted=tuple(adopted.values()),
         removed=tuple(removed),
         held=tuple(held),
@@ -110,35 +106,6 @@ def _sort_held(
         adopted[uuid] = job
     elif not array.released:  # the launcher was killed after the release, or an older version wrote the array
         mark_released(folder, uuid)
-
-
-def _share(job: str, rows: Sequence[QueueRow]) -> Share:
-    """Return the share of an array: how many of its tasks may run at once; if no task waits, how many run."""
-    waiting = [row for row in rows if not row.runs]
-    if waiting:
-        return Share(array=job, throttle=next((row.throttle for row in waiting if row.throttle), None))
-    return Share(array=job, throttle=sum(max(1, len(row.tasks)) for row in rows))
-
-
-def throttle(found: Reconciled, limit: int | None, listing: QueueSnapshot) -> tuple[Share, ...]:
-    """Adapt the throttles of the arrays in the queue if the sweep's `max_parallel` has changed.
-
-    Returns:
-        The shares of the arrays after the change.
-    """
-    waiting = {row.job: row for row in listing.rows if not row.runs}
-    changeable = [one for one in found.shares if one.array in waiting and waiting[one.array].reason != "Dependency"]
-    others = [one for one in found.shares if one not in changeable]
-    wanted = {one.array: one for one in share_limit(limit, others, [one.array for one in changeable])}
-    changed: list[Share] = []
-    for one in changeable:
-        want = wanted[one.array]
-        if want.throttle != one.throttle and want.follows is None:
-            with suppress(ClientError):  # it has ended since
-                run_client(["scontrol", "update", f"jobid={one.array}", f"arraytaskthrottle={want.throttle or 0}"])
-            one = Share(array=one.array, throttle=want.throttle)
-        changed.append(one)
-    return (*others, *changed)
 
 
 def exclude_failed_nodes(

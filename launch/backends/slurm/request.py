@@ -101,14 +101,14 @@ class SubmitRequest:
         record: The record that is written before the array is submitted.
         script: The batch script.
         command: The command line that submits the array held, without its dependencies.
-        follows: The array that must end before it begins, by uuid or job number; None if there is no such array.
+        follows: The arrays that must end before it begins, by uuid or job number.
         predecessor_jobs: Jobs of other sweeps that must succeed first; the record names the arrays of its own sweep.
     """
 
     record: ArrayRecord
     script: str
     command: tuple[str, ...]
-    follows: str | None = None
+    follows: tuple[str, ...] = ()
     predecessor_jobs: tuple[str, ...] = ()
 
     def words(self, jobs: Mapping[str, str]) -> list[str]:
@@ -120,8 +120,7 @@ class SubmitRequest:
         names = [name.partition("_") for name in self.record.waits]
         own = [f"{jobs.get(array, array)}{mark}{index}" for array, mark, index in names]
         waits = [f"afterok:{job}" for job in (*self.predecessor_jobs, *own)]
-        if self.follows is not None:
-            waits.append(f"afterany:{jobs.get(self.follows, self.follows)}")
+        waits += [f"afterany:{jobs.get(array, array)}" for array in self.follows]
         first, *rest = self.command
         return [first, *([f"--dependency={','.join(waits)}"] if waits else []), *rest]
 
@@ -130,9 +129,10 @@ def build_requests(
     want: SubmissionInput, profile: Profile, limits: Limits, make_uuid: Callable[[], str]
 ) -> tuple[SubmitRequest, ...]:
     """Return the arrays to submit, in order. Pure except for `make_uuid`, which returns 16 unique hex digits."""
-    arrays = list(_arrays(want, profile, limits, make_uuid))
-    ready = sum(not array.waits for array in arrays)
-    shares = share_limit(want.max_parallel, want.shares, [array.uuid for array in arrays], ready)
+    # An array is submitted after those that it follows: first those that can begin.
+    arrays = sorted(_arrays(want, profile, limits, make_uuid), key=lambda array: bool(array.waits))
+    parts = [Share(array=array.uuid, tasks=len(array.tasks), waits=bool(array.waits)) for array in arrays]
+    shares = share_limit(want.max_parallel, want.shares, parts)
     executor = ScriptExecutor(Path(arrays_folder(want.folder)))
     requests: list[SubmitRequest] = []
     for share, array in zip(shares, arrays, strict=True):

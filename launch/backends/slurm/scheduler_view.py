@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from launch.backends.slurm.arrays import Array, live_arrays, users_of
@@ -44,6 +44,7 @@ def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> Schedule
             retried |= {task.run_id: task.retried for task in array.record.tasks}
             unseen |= {task.run_id for task in array.record.tasks}
             running |= {f"{array.job}_{index}" for index in range(len(array.record.tasks))}
+    jobs = {array.record.uuid: array.job for array in arrays}
     for row in listing.rows:
         array = by_name.get(row.name)
         runs = array.record.tasks if array is not None else ()
@@ -51,7 +52,7 @@ def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> Schedule
             own = runs[index]
             # Of two jobs of a run, the one of the newest retry counts; see `SchedulerView.has`.
             if own.retried >= retried.get(own.run_id, 0):
-                tasks[own.run_id] = _why_it_waits(row, released=array is not None and array.released)
+                tasks[own.run_id] = _why_it_waits(row, array, jobs)
                 retried[own.run_id] = own.retried
                 unseen.discard(own.run_id)
             if row.runs:
@@ -66,8 +67,17 @@ def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> Schedule
     )
 
 
-def _why_it_waits(row: QueueRow, *, released: bool) -> str:
+def _why_it_waits(row: QueueRow, array: Array | None, jobs: Mapping[str, str | None]) -> str:
     """Return why the tasks of a row wait, in words; "" if they have started, or if Slurm does not say."""
     if row.is_held:  # a submission releases its arrays at its end
-        return row.held_by if released else "held until its submission is complete"
-    return "" if row.runs or row.reason == "None" else row.reason
+        return row.held_by if array is not None and array.released else "held until its submission is complete"
+    if row.runs or row.reason == "None":
+        return ""
+    if row.reason == "JobArrayTaskLimit":
+        at_once = "" if row.throttle is None else f": {row.throttle:,} of job {row.job} at once"
+        return f"max_parallel{at_once}"
+    if row.reason == "Dependency":
+        waits = (jobs.get(name.partition("_")[0]) for name in (array.record.waits if array is not None else ()))
+        before = ", ".join(dict.fromkeys(job for job in waits if job is not None))
+        return f"waits for job {before}" if before else f"waits for other jobs: `squeue -j {row.job} -o %E` names them"
+    return row.reason

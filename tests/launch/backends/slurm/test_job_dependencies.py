@@ -14,7 +14,7 @@ from launch.backends.slurm.job_dependencies import QueuePosition, find_positions
 from launch.backends.slurm.queue_state import QueueState
 from launch.backends.slurm.request import Limits, SubmissionInput, SubmitRequest, build_requests
 from launch.backends.slurm.squeue import QueueRow, QueueSnapshot
-from launch.backends.slurm.throttle import share_limit
+from launch.backends.slurm.throttle import Share, share_limit
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
 from launch.specs.resources import Resources
@@ -92,9 +92,10 @@ def test_what_is_in_the_queue_already_is_waited_for_there_and_what_is_nowhere_ke
 def test_arrays_that_wait_take_no_room_from_those_that_do_not() -> None:
     after = {"waits": {"b": ["a"]}, "left": {"a": ["a0"]}}
     first, second = requests(["b", "a0", "a1"], after, max_parallel=4)
-    assert (first.record.throttle, second.record.throttle, second.follows) == (4, 4, first.record.uuid)
+    assert (first.record.throttle, second.record.throttle, second.follows) == (4, 4, (first.record.uuid,))
     assert second.words({first.record.uuid: "7"})[1] == "--dependency=afterok:7_0,afterany:7"
-    assert [one.follows for one in share_limit(2, [], ["a", "b"], 0)] == [None, None]
+    waiting = [Share(array=name, waits=True) for name in "ab"]
+    assert [one.follows for one in share_limit(2, [], waiting)] == [(), ()]
 
 
 def record(

@@ -10,7 +10,6 @@ from launch.backends.slurm.arrays import ArrayTask, job_name, uuid_in
 from launch.backends.slurm.batch_script import setup_lines
 from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.request import Limits, SubmissionInput, build_requests, signal_delay
-from launch.backends.slurm.throttle import Share, share_limit
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
 from launch.specs.resources import Resources
@@ -201,7 +200,7 @@ def test_arrays_share_what_may_run_at_once() -> None:
     kinds = [Resources(cpus_per_task=n) for n in (1, 2, 3)]
     found = requests(want(*kinds, max_parallel=7))
     assert [request.record.throttle for request in found] == [3, 2, 2]
-    assert all(request.follows is None for request in found)
+    assert not any(request.follows for request in found)
     assert "--array=0-0%3\n" in found[0].script
 
 
@@ -209,30 +208,8 @@ def test_more_arrays_than_may_run_at_once_wait_for_each_other() -> None:
     kinds = [Resources(cpus_per_task=n) for n in (1, 2, 3, 4)]
     found = requests(want(*kinds, max_parallel=2))
     uuids = [request.record.uuid for request in found]
-    assert [request.follows for request in found] == [None, None, uuids[0], uuids[1]]
+    assert [request.follows for request in found] == [(), (), (uuids[0],), (uuids[1],)]
     assert found[2].words({uuids[0]: "41"})[:2] == ["sbatch", "--dependency=afterany:41"]
-
-
-@pytest.mark.parametrize(
-    ("limit", "taken", "arrays", "throttles", "follows"),
-    [
-        (None, [], ["a"], [None], [None]),
-        (5, [Share(array="9", throttle=3)], ["a"], [2], [None]),
-        (3, [Share(array="9", throttle=3)], ["a", "b"], [3, 3], ["9", "a"]),
-        (3, [Share(array="8", throttle=2), Share(array="9", throttle=1)], ["a", "b", "c"], [2, 1, 2], ["8", "9", "a"]),
-        (4, [], ["a", "b", "c"], [2, 1, 1], [None, None, None]),
-    ],
-)
-def test_a_limit_is_shared_by_arrays(
-    limit: int | None,
-    taken: list[Share],
-    arrays: list[str],
-    throttles: list[int | None],
-    follows: list[str | None],
-) -> None:
-    shares = share_limit(limit, taken, arrays)
-    assert [one.throttle for one in shares] == throttles
-    assert [one.follows for one in shares] == follows
 
 
 @pytest.mark.parametrize(("minutes", "delay"), [(None, 120), (1, 15), (8, 120), (600, 120)])

@@ -74,12 +74,22 @@ def test_what_a_listing_says_of_runs() -> None:
     found = scheduler_views(
         [Array(record=record(), job="12")], squeue.QueueSnapshot(rows=tuple(parse_rows(LISTING)), taken=5.0)
     )
-    waits = dict.fromkeys(("r3", "r4", "r5", "r9"), "JobArrayTaskLimit")
+    waits = dict.fromkeys(("r3", "r4", "r5", "r9"), "max_parallel: 2 of job 12 at once")
     assert found.tasks == waits | {"r0": "", "r1": ""}
     assert found.running == {"12_0", "12_1"}
     assert found.job_is_gone("12_7", 4.0)
     assert not found.job_is_gone("12_0", 4.0)
     assert not found.job_is_gone("12_7", 6.0)  # it began after the question
+
+
+def test_why_an_array_waits_for_others_is_said_in_words() -> None:
+    (row,) = parse_rows(f"12_[0-1%1]|PENDING|Dependency||{ME}|{NAME}")
+    listing = squeue.QueueSnapshot(rows=(row,))
+    before = Array(record=record(uuid="b" * 16, name="before"), job="11")
+    after = Array(record=record(waits=("b" * 16 + "_0",)), job="12")
+    assert set(scheduler_views([before, after], listing).tasks.values()) == {"waits for job 11"}
+    follows = scheduler_views([Array(record=record(), job="12")], listing)
+    assert set(follows.tasks.values()) == {"waits for other jobs: `squeue -j 12 -o %E` names them"}
 
 
 @pytest.mark.parametrize(
