@@ -173,10 +173,8 @@ def plan_text(plan: Plan, estimate: Estimate) -> str:
     """Return the text of `--dry-run`: a table of all runs, the counts of their states, and the estimated cost."""
     keys = list(dict.fromkeys(key for view in plan.views for key in view.settings))
     names = short_names(keys)
-    numbers = [number for number in plan.sweep.published if number.metric == plan.sweep.metric]
-    published = [published_for(view.experiment, view.settings, numbers) for view in plan.views]
     columns = {
-        "published": ["" if one is None else number_text(one, plan.sweep.metric) for one in published],
+        **_published_columns(plan),
         "after": [", ".join(run.spec.dependencies.requires) for run in plan.runs],
         "starts from": [run.source or "" for run in plan.runs],
     }
@@ -199,6 +197,18 @@ def plan_text(plan: Plan, estimate: Estimate) -> str:
     return "\n".join(
         [table, "", counts, *_python_lines(plan), *_container_lines(plan.containers), estimate_text(estimate)]
     )
+
+
+def _published_columns(plan: Plan) -> dict[str, list[str]]:
+    """Return a column of published numbers for each metric that has some, the sweep's own first."""
+    metrics = dict.fromkeys([plan.sweep.metric, *(number.metric for number in plan.sweep.published)])
+    columns = dict[str, list[str]]()
+    for metric in metrics:
+        numbers = [number for number in plan.sweep.published if number.metric == metric]
+        found = [published_for(view.experiment, view.settings, numbers) for view in plan.views]
+        heading = "published" if metric == plan.sweep.metric else f"published {metric}"
+        columns[heading] = ["" if one is None else number_text(one, metric) for one in found]
+    return columns
 
 
 def _python_lines(plan: Plan) -> list[str]:
