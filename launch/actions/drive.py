@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from launch.backends.base import AttendedBackend, SchedulerBackend
-from launch.backends.choose import check_queue, find_backend, scheduling_profile
+from launch.backends.choose import check_queue, find_backend, scheduling_profile, submission_profile
 from launch.errors import BackendError
-from launch.profiles.profile import Profile, load_profile
+from launch.profiles.profile import Profile
 from launch.store.state import TERMINAL, State
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def feed(state: SweepState) -> Submitted | None:
     header = state.manifest.newest_header()
     if isinstance(find_backend(scheduling_profile(header)), AttendedBackend):
         return None
-    return _scheduler(load_profile(header.profile)).submit(state, header.generation, asked=False)
+    profile = submission_profile(header, f"launch sweep {header.file or 'FILE'}")
+    return _scheduler(profile).submit(state, header.generation, asked=False)
 
 
 def preview(plan: Plan) -> list[str]:

@@ -12,15 +12,15 @@ from launch.actions.dropped_settings import describe_dropped_settings
 from launch.actions.orphans import end_orphans, refuse_stuck
 from launch.actions.program_files import check_program_files
 from launch.actions.submit import Submission
-from launch.backends.choose import check_queue, find_backend, scheduling_profile
+from launch.backends.choose import check_queue, find_backend, scheduling_profile, submission_profile
 from launch.errors import plural
-from launch.profiles.profile import Profile, load_profile
 from launch.store.cancel_mark import is_cancelled
 from launch.store.records import Trigger
 from launch.store.snapshot import OWN_CODE, take_snapshot
 from launch.store.state import TERMINAL, State
 
 if TYPE_CHECKING:
+    from launch.profiles.profile import Profile
     from launch.store.records import ManifestEntry
     from launch.store.store import Store
     from launch.store.sweep_state import SweepState
@@ -59,7 +59,7 @@ def retry(
     check_queue(state.folder, profile or scheduling_profile(state.manifest.newest_header()))
     state = state.refreshed(fed=())
     header = state.manifest.newest_header()
-    moved, profile = profile is not None, profile or load_profile(header.profile)
+    moved, profile = profile is not None, profile or submission_profile(header, f"launch retry {sweep}")
     states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
     every = state.views()
     views = [view for view in every if view.state in states]

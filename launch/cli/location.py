@@ -51,20 +51,22 @@ class _Location:
         here = runs or ["--runs", str(self.store.root)]
         if named := _ON.search(command):  # the profile with which a sweep was submitted
             return runs if named[1] == shlex.quote(self.on) else here
-        if command.startswith("launch retry ") and not self._executes(command):
-            return here  # its --on also says where the runs execute
-        return ["--on", self.on, *runs]
+        if not command.startswith("launch retry "):
+            return ["--on", self.on, *runs]
+        sweep = shlex.split(command)[2]
+        if not _has(self.default, sweep):
+            return ["--on", self.on, *runs]
+        # `launch retry SWEEP --on PROFILE` would mean the sweep in the default folder.
+        return here if self._profile(sweep) == self.on and not runs else ["--on", self.on, *here]
 
-    def _executes(self, command: str) -> bool:
-        """Return whether `launch retry SWEEP --on PROFILE` means a sweep here, and executes it as it was submitted."""
-        sweep = command.split()[2]
+    def _profile(self, sweep: str) -> str | None:
+        """Return the profile with which a sweep was last submitted; None if its manifest cannot be read."""
         try:
             folder = str(self.store.sweep(sweep).path)
             numbers = generation_numbers(folder)
-            profile = read_header(folder, max(numbers)).profile if numbers else None
+            return read_header(folder, max(numbers)).profile if numbers else None
         except StoreError:
-            return False
-        return profile == self.on and (self.runs is not None or not _has(self.default, sweep))
+            return None
 
 
 def open_location(args: argparse.Namespace, *, moves: str | None = None) -> Store:
