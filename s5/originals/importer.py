@@ -17,6 +17,7 @@ from s5.config.run import Config
 from s5.errors import UserError, did_you_mean, unknown
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.originals.annotated_s4 import ANNOTATED_DSS, ANNOTATED_S4, ANNOTATED_S4D
+from s5.originals.dss_repository import DSS_REPOSITORY
 from s5.originals.layout import Context, Facts, Layout, Source, convert_arrays
 from s5.originals.minimal_lru import MINIMAL_LRU
 from s5.originals.s5_repository import S5_REPOSITORY
@@ -31,6 +32,7 @@ LAYOUTS: dict[str, Layout] = {
     "annotated-dss": ANNOTATED_DSS,
     "state-spaces-s4d": STATE_SPACES_S4D,
     "state-spaces-s4": STATE_SPACES_S4,
+    "dss": DSS_REPOSITORY,
 }
 
 

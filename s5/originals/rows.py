@@ -70,22 +70,23 @@ def torch_dense(theirs: str, ours: str) -> tuple[Row, ...]:
     return weight, same(f"{theirs}.bias", f"{ours}.bias")
 
 
-def torch_glu(theirs: str, ours: str, *, convolution: bool = False) -> tuple[Row, ...]:
+def torch_glu(theirs: str, ours: str) -> tuple[Row, ...]:
     """Return the rows of a dense layer of PyTorch, before a gated linear unit or not, as gate and value of ours.
+
+    It may be a convolution over one step, whose weight has one more axis, and its bias may be a column.
 
     Args:
         theirs: The name in the file.
         ours: The name of our gate.
-        convolution: Whether the layer is a convolution over one step, whose weight has one more axis.
     """
 
     def half(number: int) -> Callable[[Context, list[np.ndarray]], tuple[np.ndarray, ...]]:
         def convert(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
             H = context.config.d_model
-            weight = arrays[0][..., 0] if convolution else arrays[0]
-            if weight.shape[0] == H:
-                return weight.T, arrays[1]
-            return weight[number * H : (number + 1) * H].T, arrays[1][number * H : (number + 1) * H]
+            weight, bias = arrays[0].reshape(arrays[0].shape[:2]), arrays[1].reshape(-1)
+            if len(bias) == H:
+                return weight.T, bias
+            return weight[number * H : (number + 1) * H].T, bias[number * H : (number + 1) * H]
 
         return convert
 

@@ -1,45 +1,39 @@
-"""The layouts of version 4 of the S4 repository (github.com/state-spaces/s4): S4D (`mode: diag`) and S4 (`nplr`).
-
-In its bidirectional layers the second kernel starts one step late: y_k has C_2 Λ̄^(j−1) B̄ u_{k+j} for j ≥ 1 and nothing
-for j = 0. Ours has C Λ̄^j B̄ u_{k+j} for j ≥ 0. So C is C_2 Λ̄⁻¹, and D takes away what this adds at j = 0.
-"""
+"""The layouts of version 4 of the S4 repository (github.com/state-spaces/s4): S4D (`mode: diag`) and S4 (`nplr`)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5.config.choices import Activation, Discretization, Gelu, Measure, Norm
+from s5.config.choices import Activation, Discretization, Gelu, Measure
 from s5.config.families import S4DConfig
 from s5.errors import UserError
 from s5.originals.layout import Context, Facts, Layout, Row, Source
-from s5.originals.rows import as_complex, parts, torch_dense, torch_glu, torch_norm
+from s5.originals.rows import as_complex, parts, torch_dense, torch_glu
+from s5.originals.s4_backbone import (
+    LAYER,
+    RENAMES,
+    TORCH_STATE,
+    check_undone,
+    encoder_rows,
+    norm_rows,
+    read_norm,
+    read_sizes,
+)
 from s5.originals.s5_repository import OURS
 from s5.ssm.hippo import make_hippo
 
-_LAYER = "model.layers.*"
-_SSM = f"{_LAYER}.layer.layer"
+_SSM = f"{LAYER}.layer.layer"
 _KERNEL = f"{_SSM}.kernel"
 
-# What PyTorch and Lightning store besides the weights.
-TORCH_STATE = (
-    "**.num_batches_tracked",
-    "**epoch",
-    "**global_step",
-    "callbacks.**",
-    "loops.**",
-    "hyper_parameters.**",
-)
-SWITCHES = {
+_SWITCHES = {
     "dt_transform": ("softplus", "exp"),
     "real_transform": ("exp", "none", "relu", "sigmoid", "softplus"),
     "imag_transform": ("none", "exp", "relu", "sigmoid", "softplus"),
 }
-# Undoing one step may multiply a state by at most this: more would leave too few digits of float32.
-_MOST_UNDONE = 100.0
 
 
-def transform(raw: np.ndarray, kind: str) -> np.ndarray:
+def _transform(raw: np.ndarray, kind: str) -> np.ndarray:
     """Return the positive numbers that the repository stores in one of its forms."""
     match kind:
         case "exp":
@@ -76,7 +70,7 @@ def _system(context: Context, arrays: list[np.ndarray]) -> _System:
     """Return the systems from the arrays C, B, A_real, A_imag, inv_dt and, for S4, P and l_kernel."""
     C, B, re, im, raw_step = as_complex(arrays[0]), as_complex(arrays[1])[0], *arrays[2:5]
     switches = context.switches
-    A = -transform(re, switches["real_transform"]) - 1j * transform(im, switches["imag_transform"])
+    A = -_transform(re, switches["real_transform"]) - 1j * _transform(im, switches["imag_transform"])
     P = as_complex(arrays[5]) if len(arrays) > 5 else np.zeros((0, *A.shape), complex)
     repeat = C.shape[1] // A.shape[0]
     return _System(
@@ -84,7 +78,7 @@ def _system(context: Context, arrays: list[np.ndarray]) -> _System:
         np.tile(P, (1, repeat, 1)),
         np.tile(B, (repeat, 1)),
         C,
-        transform(raw_step, switches["dt_transform"]),
+        _transform(raw_step, switches["dt_transform"]),
     )
 
 
@@ -99,7 +93,7 @@ def _diagonal(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, n
         gain, back = np.expm1(z) / system.A, np.exp(-z)
     else:
         gain, back = system.step / (1 - z / 2), (1 - z / 2) / (1 + z / 2)
-    _check_undone(abs(back).max())
+    check_undone(abs(back).max())
     second = system.C[1] * back
     return np.concatenate([system.C[0], second], axis=1), D - 2 * (second * gain * system.B).sum(1).real
 
@@ -122,19 +116,11 @@ def _low_rank(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, n
     if not context.config.bidirectional:
         return C[0, :, :N], D
     back = np.linalg.inv(A_bar)
-    _check_undone(np.linalg.norm(back, 2, axis=(1, 2)).max())
+    check_undone(np.linalg.norm(back, 2, axis=(1, 2)).max())
     second = np.einsum("hn,hnm->hm", C[1], back)
     B_bar = np.linalg.solve(eye - half, (system.step * B)[..., None])[..., 0]
     both = np.concatenate([C[0, :, :N], second[:, :N]], axis=1)
     return both, D - (second * B_bar).sum(1).real
-
-
-def _check_undone(largest: float) -> None:
-    if not largest < _MOST_UNDONE:
-        raise UserError(
-            "the second kernel of a bidirectional layer of the S4 repository starts one step late, and ours does not: "
-            f"to undo a step multiplies a state by {largest:.3g} here, which leaves too few digits"
-        )
 
 
 def _output_row(names: tuple[str, ...], convert: Callable[..., tuple[np.ndarray, np.ndarray]], does: str) -> Row:
@@ -147,7 +133,7 @@ def _output_row(names: tuple[str, ...], convert: Callable[..., tuple[np.ndarray,
 
 
 def _log(switch: str, then: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Callable[..., tuple[np.ndarray, ...]]:
-    return lambda context, arrays: (np.log(then(transform(arrays[0], context.switches[switch]))),)
+    return lambda context, arrays: (np.log(then(_transform(arrays[0], context.switches[switch]))),)
 
 
 def _state_rows() -> tuple[Row, ...]:
@@ -156,7 +142,7 @@ def _state_rows() -> tuple[Row, ...]:
         Row(
             (f"{_KERNEL}.A_imag",),
             (f"{OURS}.ssm.Lambda_im",),
-            lambda context, arrays: (-transform(arrays[0], context.switches["imag_transform"]),),
+            lambda context, arrays: (-_transform(arrays[0], context.switches["imag_transform"]),),
             "minus its `imag_transform`",
         ),
         parts((f"{_KERNEL}.B",), f"{OURS}.ssm.B", lambda _, arrays: as_complex(arrays[0])[0], "last axis to complex"),
@@ -189,51 +175,14 @@ def _s4_rows() -> tuple[Row, ...]:
     )
 
 
-def torch_encoder_rows() -> tuple[Row, ...]:
-    """Return the rows of an encoder that is an embedding or a dense layer."""
-    ours = ("encoder.weight", "encoder.bias")
-    return (
-        Row(
-            ("encoder.weight",),
-            ours,
-            lambda _, arrays: (arrays[0], np.zeros(arrays[0].shape[1])),
-            "of an embedding: as it is, with the bias 0",
-        ),
-        Row(("encoder.weight", "encoder.bias"), ours, lambda _, arrays: (arrays[0].T, arrays[1]), "transposed"),
-    )
-
-
-def block_norm_rows(theirs: str, ours: str) -> tuple[Row, ...]:
-    """Return the rows of a norm; with `transposed`, a layer norm has two numbers s and m, for s (normal + m)."""
-    names = (f"{theirs}.s", f"{theirs}.m")
-
-    def expand(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-        ones = np.ones(context.config.d_model)
-        return arrays[0] * ones, arrays[0] * arrays[1] * ones
-
-    return *torch_norm(theirs, ours), Row(names, (f"{ours}.scale", f"{ours}.bias"), expand, "s, and s m")
-
-
 def _model_rows() -> tuple[Row, ...]:
     return (
-        *torch_encoder_rows(),
-        *torch_glu(f"{_LAYER}.layer.output_linear.0", f"{OURS}.gate"),
-        *block_norm_rows(f"{_LAYER}.norm.norm", f"{OURS}.norm"),
-        *block_norm_rows("model.norm.norm", "norm"),
+        *encoder_rows(),
+        *torch_glu(f"{LAYER}.layer.output_linear.0", f"{OURS}.gate"),
+        *norm_rows(f"{LAYER}.norm.norm", f"{OURS}.norm"),
+        *norm_rows("model.norm.norm", "norm"),
         *torch_dense("decoder", "head.decoder"),
     )
-
-
-def read_norm(source: Source) -> dict[str, tuple[Any, ...]]:
-    """Return the kinds and the places of norms that fit the arrays."""
-    if source.has(f"{_LAYER}.norm.norm.running_mean"):
-        norm = (Norm.batch,)
-    elif source.has(f"{_LAYER}.norm.norm.**"):
-        norm = (Norm.layer, Norm.group)
-    else:
-        return {"norm": (Norm.none, Norm.instance)}
-    final = source.has("model.norm.norm.**")
-    return {"norm": norm, "prenorm": (final,), "final_norm": (final,)}
 
 
 def _common(source: Source, kernel: str) -> dict[str, tuple[Any, ...]]:
@@ -241,7 +190,7 @@ def _common(source: Source, kernel: str) -> dict[str, tuple[Any, ...]]:
     outputs = source.shape(f"{_SSM}.D")[0]
     if outputs != 1 or channels > 2:
         raise UserError(f"{source.file}: its layers have {channels} channels, and ours have one for each direction")
-    rows = source.shape(f"{_LAYER}.layer.output_linear.0.weight")[0]
+    rows = source.shape(f"{LAYER}.layer.output_linear.0.weight")[0]
     n_ssm = source.shape(f"{kernel}.A_real")[0]
     return {
         "n_layers": (source.n_layers(f"{kernel}.C"),),
@@ -255,16 +204,10 @@ def _common(source: Source, kernel: str) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def torch_sizes(source: Source) -> tuple[int, int]:
-    """Return the features of inputs, or number of tokens, and of outputs."""
-    shape = source.shape("encoder.weight")
-    return shape[1] if source.has("encoder.bias") else shape[0], source.shape("decoder.bias")[0]
-
-
 def _read_s4d(source: Source, said: Mapping[str, Any]) -> Facts:
     del said
     allowed = _common(source, _KERNEL) | {"dt_tie": (source.shape(f"{_KERNEL}.inv_dt")[1] == 1,)}
-    return Facts(allowed, {}, *torch_sizes(source))
+    return Facts(allowed, {}, *read_sizes(source))
 
 
 def _read_s4(source: Source, said: Mapping[str, Any]) -> Facts:
@@ -279,18 +222,12 @@ def _read_s4(source: Source, said: Mapping[str, Any]) -> Facts:
         raise UserError(f"{source.file}: its low-rank part has the rank {rank}, and ours has 1 or 2")
     allowed = _common(source, _KERNEL)
     allowed |= {"measure": measures, "discretization": (Discretization.bilinear,), "dt_tie": (False,)}
-    return Facts(allowed, {}, *torch_sizes(source))
+    return Facts(allowed, {}, *read_sizes(source))
 
-
-_RENAMES = (
-    (r"^state_dict\.", ""),
-    (r"^encoder\.\d+\.", "encoder."),
-    (r"^decoder\.\d+\.output_transform\.", "decoder."),
-)
 
 STATE_SPACES_S4D = Layout(
-    "s4d", (*_model_rows(), *_s4d_rows()), _read_s4d, renames=_RENAMES, switches=SWITCHES, unused=TORCH_STATE
+    "s4d", (*_model_rows(), *_s4d_rows()), _read_s4d, renames=RENAMES, switches=_SWITCHES, unused=TORCH_STATE
 )
 STATE_SPACES_S4 = Layout(
-    "s4", (*_model_rows(), *_s4_rows()), _read_s4, renames=_RENAMES, switches=SWITCHES, unused=TORCH_STATE
+    "s4", (*_model_rows(), *_s4_rows()), _read_s4, renames=RENAMES, switches=_SWITCHES, unused=TORCH_STATE
 )

@@ -1,5 +1,6 @@
 """What the original repositories compute around their layers, in NumPy and float64: dense layers, norms, blocks."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,59 @@ def write(file: Path, tree: Tree) -> Path:
 def agree(model: s5.SequenceModel, inputs: np.ndarray, want: np.ndarray) -> None:
     got = nnx.jit(lambda model, inputs: model(inputs, s5.Steps()))(model, jnp.asarray(inputs))
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+def two_sided(kernels: np.ndarray, D: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return a layer's outputs as all versions of the S4 repository do: a second kernel starts one step late."""
+    forward, *backward = kernels
+    y = convolve(forward, x) + D * x
+    for one in backward:
+        y[:, :-1] += convolve(one, x[:, ::-1])[:, ::-1][:, 1:]
+    return y
+
+
+def make_torch_arrays(
+    sizes: tuple[int, int, int], make_ssm: Callable[[Draws], Tree], linear: str, *, glu: bool, norm: str = "batch"
+) -> Tree:
+    """Return the arrays of a model of the S4 repository: d_input, d_model and d_output; `linear` ends each layer."""
+    (d_in, H, d_out), draw = sizes, Draws()
+    arrays = {
+        "encoder.0.weight": draw.normal(H, d_in),
+        "encoder.0.bias": draw.normal(H),
+        "decoder.0.output_transform.weight": draw.normal(d_out, H),
+        "decoder.0.output_transform.bias": draw.normal(d_out),
+    }
+    for i in range(2):
+        rows = 2 * H if glu else H
+        layer = {
+            f"layer.{linear}.weight": draw.normal(rows, H) / np.float32(2),
+            f"layer.{linear}.bias": draw.normal(rows),
+        }
+        layer |= make_ssm(draw)
+        if norm == "batch":
+            layer |= {f"norm.norm.{one}": draw.normal(H) for one in ("weight", "bias", "running_mean")}
+            layer |= {"norm.norm.running_var": draw.uniform(0.5, 2, H), "norm.norm.num_batches_tracked": np.array(9)}
+        else:
+            layer |= {"norm.norm.s": draw.normal(1), "norm.norm.m": np.zeros(1, np.float32)}
+        arrays |= {f"model.layers.{i}.{name}": array for name, array in layer.items()}
+    return arrays
+
+
+def torch_model(arrays: Tree, u: np.ndarray, mix: Callable, mixer: str, linear: str) -> np.ndarray:
+    """Return the outputs of a model of the S4 repository with a norm after each layer."""
+    p = {name.removeprefix("state_dict."): array for name, array in wide(arrays).items()}
+    x = np.float64(u) @ p["encoder.0.weight"].T + p["encoder.0.bias"]
+    for i in range(2):
+        own = {one.removeprefix(f"model.layers.{i}."): array for one, array in p.items() if f"layers.{i}." in one}
+        y = mix(x, {one.rpartition(".")[2]: array for one, array in own.items() if one.startswith(f"{mixer}.")})
+        y = y * (1 + np.vectorize(math.erf)(y / math.sqrt(2))) / 2
+        z = y @ own[f"layer.{linear}.weight"].T + own[f"layer.{linear}.bias"].reshape(-1)
+        H = x.shape[-1]
+        x = x + (z if z.shape[-1] == H else z[..., :H] * sigmoid(z[..., H:]))
+        norm = {one.rpartition(".")[2]: array for one, array in own.items() if one.startswith("norm.norm.")}
+        if "s" in norm:
+            x = norm["s"] / x.std(-1, keepdims=True) * (x - x.mean(-1, keepdims=True) + norm["m"])
+        else:
+            statistics = {"mean": norm["running_mean"], "var": norm["running_var"]}
+            x = batch_norm({"scale": norm["weight"], "bias": norm["bias"]}, statistics, x)
+    return x.mean(1) @ p["decoder.0.output_transform.weight"].T + p["decoder.0.output_transform.bias"]

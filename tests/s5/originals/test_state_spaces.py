@@ -1,4 +1,3 @@
-import math
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +6,7 @@ from safetensors.numpy import save_file
 
 import s5
 from s5.errors import UserError
-from tests.s5.originals.original_models import Draws, Tree, agree, batch_norm, convolve, sigmoid, wide
+from tests.s5.originals.original_models import Draws, Tree, agree, make_torch_arrays, torch_model, two_sided
 
 batch, L, D_IN, H, N, CLASSES, STORED = 2, 8, 3, 4, 3, 5, 8
 U = np.random.default_rng(7).standard_normal((batch, L, D_IN)).astype(np.float32)
@@ -15,20 +14,8 @@ U = np.random.default_rng(7).standard_normal((batch, L, D_IN)).astype(np.float32
 
 def make_arrays(layer: str, *, channels: int = 1, n_ssm: int = H, glu: bool = True) -> Tree:
     """Return the arrays of a model in PyTorch's names and shapes."""
-    draw = Draws()
-    arrays = {
-        "encoder.0.weight": draw.normal(H, D_IN),
-        "encoder.0.bias": draw.normal(H),
-        "decoder.0.output_transform.weight": draw.normal(CLASSES, H),
-        "decoder.0.output_transform.bias": draw.normal(CLASSES),
-    }
-    for i in range(2):
-        name, out = f"model.layers.{i}", 2 * H if glu else H
-        arrays |= {f"{name}.norm.norm.{one}": draw.normal(H) for one in ("weight", "bias", "running_mean")}
-        arrays |= {f"{name}.norm.norm.running_var": draw.uniform(0.5, 2, H)}
-        arrays |= {f"{name}.norm.norm.num_batches_tracked": np.array(9)}
-        arrays |= {f"{name}.layer.output_linear.0.weight": draw.normal(out, H) / np.float32(2)}
-        arrays |= {f"{name}.layer.output_linear.0.bias": draw.normal(out), f"{name}.layer.layer.D": draw.normal(1, H)}
+
+    def make_ssm(draw: Draws) -> Tree:
         kernel = {
             "C": draw.normal(channels, H, N, 2),
             "B": draw.normal(1, n_ssm, N, 2),
@@ -38,12 +25,12 @@ def make_arrays(layer: str, *, channels: int = 1, n_ssm: int = H, glu: bool = Tr
         }
         if layer == "s4":
             kernel |= {"P": draw.normal(1, n_ssm, N, 2) / np.float32(2), "l_kernel": np.array(STORED)}
-        arrays |= {f"{name}.layer.layer.kernel.{one}": array for one, array in kernel.items()}
+        return {f"layer.layer.kernel.{one}": array for one, array in kernel.items()} | {
+            "layer.layer.D": draw.normal(1, H)
+        }
+
+    arrays = make_torch_arrays((D_IN, H, CLASSES), make_ssm, "output_linear.0", glu=glu)
     return {f"state_dict.{name}": array for name, array in arrays.items()}
-
-
-def gelu(x: np.ndarray) -> np.ndarray:
-    return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
 
 
 def kernels(layer: str, p: Tree, softplus: bool) -> np.ndarray:
@@ -69,22 +56,10 @@ def kernels(layer: str, p: Tree, softplus: bool) -> np.ndarray:
 
 
 def answer(layer: str, arrays: Tree, *, softplus: bool) -> np.ndarray:
-    p = {name.removeprefix("state_dict."): array for name, array in wide(arrays).items()}
-    x = np.float64(U) @ p["encoder.0.weight"].T + p["encoder.0.bias"]
-    for i in range(2):
-        name = f"model.layers.{i}"
-        ssm = {one.rpartition(".")[2]: array for one, array in p.items() if one.startswith(f"{name}.layer.layer")}
-        forward, *backward = kernels(layer, ssm, softplus)
-        y = convolve(forward, x) + ssm["D"][0] * x
-        for one in backward:  # starts one step late
-            y[:, :-1] += convolve(one, x[:, ::-1])[:, ::-1][:, 1:]
-        W, b = p[f"{name}.layer.output_linear.0.weight"], p[f"{name}.layer.output_linear.0.bias"]
-        z = gelu(y) @ W.T + b
-        z = z if len(b) == H else z[..., :H] * sigmoid(z[..., H:])
-        norm = {one: p[f"{name}.norm.norm.{one}"] for one in ("weight", "bias", "running_mean", "running_var")}
-        statistics = {"mean": norm["running_mean"], "var": norm["running_var"]}
-        x = batch_norm({"scale": norm["weight"], "bias": norm["bias"]}, statistics, x + z)
-    return x.mean(1) @ p["decoder.0.output_transform.weight"].T + p["decoder.0.output_transform.bias"]
+    def mix(x: np.ndarray, ssm: Tree) -> np.ndarray:
+        return two_sided(kernels(layer, ssm, softplus), ssm["D"][0], x)
+
+    return torch_model(arrays, U, mix, "layer.layer", "output_linear.0")
 
 
 CASES = {
