@@ -12,6 +12,7 @@ from launch.actions.container_mounts import check_mounts, needed_mounts, refuse_
 from launch.containers.runtimes.image_file import check_mount
 from launch.errors import ExitCode, LaunchError, collect_errors, raise_all
 from launch.profiles.profile import Profile, check_word
+from launch.specs.choices import ENGINES, PROGRAMS, BackendName
 from launch.specs.container import ContainerSettings
 from launch.specs.image import Image
 from launch.specs.mount import Mount, outermost_first
@@ -106,9 +107,8 @@ def plan_containers(
     if runtime == "bare" and (options.image is not None or options.mounts):
         option = "--mount" if options.image is None else "--image"
         message = f"{option}: the runtime bare executes on the host itself"
-        obstacles.append(
-            LaunchError(message, hint="choose a runtime with --runtime: docker, podman, apptainer, charliecloud")
-        )
+        hint = f"choose a runtime with --runtime: {', '.join(PROGRAMS)}"
+        obstacles.append(LaunchError(message, hint=hint))
     if runtime == "bare" or obstacles:
         return ContainerPlan(runtime=runtime, obstacles=tuple(obstacles))
     requested: list[Mount] = []
@@ -150,7 +150,6 @@ def _find_image(
     from launch.containers.engine.network import check_network  # most runs have no container
     from launch.containers.images.request import ImageRequest
     from launch.containers.images.resolve import resolve_image
-    from launch.specs.choices import ENGINES, BackendName
 
     here, runtime = profile.backend == BackendName.LOCAL, options.runtime or profile.runtime
     if here and profile.container.network is not None and runtime in ENGINES:

@@ -57,7 +57,7 @@ class Plan:
         profile: The profile that its runs execute with.
         state: The stored state of the sweep.
         runs: The selected runs.
-        predecessors: Direct predecessors of selected runs that are not selected; the manifest lists them too.
+        predecessors: Unselected runs that a selected run directly waits for; the manifest lists them too.
         views: The views of the selected runs before anything starts.
         run_dirs: The files to be written in their directories.
         containers: The plan of their containers.

@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from launch.cli.verbs import OF_STORED_RUNS, OF_SUBMISSION
 from launch.errors import LaunchError
 from launch.errors import printable as printable
 
@@ -35,10 +36,8 @@ STATE_COLOURS = {
 }
 
 
-# Commands in backticks that read a folder of runs.
-_COMMAND = re.compile(
-    r"`(launch (?:status|watch|wait|logs|show|cancel|retry|results|compare|report|gc|rm|sweep|run)\b[^`]*)`"
-)
+# Commands in backticks that are about a folder of runs.
+_COMMAND = re.compile(rf"`(launch (?:{'|'.join(sorted(OF_STORED_RUNS | OF_SUBMISSION))})\b[^`]*)`")
 
 # While a command runs: the function that adds the options that name the folder of runs.
 _complete: list[Callable[[str], str]] = []

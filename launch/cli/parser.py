@@ -10,7 +10,7 @@ import textwrap
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from launch.cli import console
-from launch.cli.verbs import ACTIONS, EXIT_CODES, VERBS
+from launch.cli.verbs import ACTIONS, EXIT_CODES, OF_STORED_RUNS, VERBS, WITHOUT_RUNS
 from launch.errors import LaunchError, did_you_mean, unknown
 
 if TYPE_CHECKING:
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 
-# Verbs that neither read nor write run directories.
-_WITHOUT_RUNS = {"completion", "models", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {
-    "image convert"
-}
-# Verbs that are about stored runs, wherever these were submitted to. The other verbs with `--on` have their own.
-_OF_STORED_RUNS = {"status", "watch", "wait", "logs", "cancel", "results", "compare", "report", "gc", "rm", "show"}
 # Options of Hydra's programs that print a configuration.
 _HYDRA_CONFIG = {"--cfg", "-c"}
 # The message of argparse for a value that is not allowed.
@@ -171,12 +165,12 @@ def make_parser(name: str, verb: Verb) -> Parser:
     """Return the parser of a verb with the options that all verbs share."""
     parser = Parser(name, verb.EXAMPLES)
     verb.configure(parser)
-    if name not in _WITHOUT_RUNS and "--runs" not in parser.options():
+    if name not in WITHOUT_RUNS and "--runs" not in parser.options():
         default = "$LAUNCH_RUNS, else ./runs"
-        if name in _OF_STORED_RUNS or "--on" in parser.options():
+        if name in OF_STORED_RUNS or "--on" in parser.options():
             default = f"the runs_dir of the profile of --on, else {default}"
         parser.add_argument("--runs", metavar="DIR", help=f"where runs lie (default: {default})")
-    if name in _OF_STORED_RUNS:
+    if name in OF_STORED_RUNS:
         parser.add_argument("--on", metavar="PROFILE", help="runs lie in the runs_dir of this profile")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of a mistake too")
     parser.description = textwrap.fill(parser.description or "", max(20, shutil.get_terminal_size().columns - 2))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from launch.cli import console
 from launch.cli.parser import whole
 from launch.errors import LaunchError
+from launch.specs.choices import PROGRAMS
 from launch.specs.environment import clean_environment
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ launch shell                                  the image cpu, in the first runtim
 launch shell cuda12 --gpus 1 -- python -c 'import jax; print(jax.devices())'
 launch shell --on cluster -- python -m s5 --help
 """
-
-# The runtimes in the order in which they are tried if the user names none, each with its program.
-_PROGRAMS = {"docker": "docker", "podman": "podman", "apptainer": "apptainer", "charliecloud": "ch-run"}
 
 
 def configure(parser: Parser) -> None:
@@ -73,7 +71,7 @@ def execute(args: argparse.Namespace) -> int:
     for warning in found.warnings:
         console.warn(warning)
     if found.image is None:
-        raise LaunchError("the runtime bare has no container to open", hint=f"name one of {', '.join(_PROGRAMS)}")
+        raise LaunchError("the runtime bare has no container to open", hint=f"name one of {', '.join(PROGRAMS)}")
     own = f"{os.getpid()}"
     call = CommandCall(
         command=tuple(args.command) or ("bash",),
@@ -98,10 +96,10 @@ def _runtime_of(profile: Profile) -> str:
     """Return the profile's runtime; if that is `bare`, return the first runtime that is installed."""
     if profile.runtime != "bare":
         return profile.runtime
-    here = next((name for name, program in _PROGRAMS.items() if shutil.which(program)), None)
+    here = next((name for name, program in PROGRAMS.items() if shutil.which(program)), None)
     if here is None:
         raise LaunchError(
-            f"nothing here executes images: none of {', '.join(_PROGRAMS.values())} is on the PATH",
+            f"nothing here executes images: none of {', '.join(PROGRAMS.values())} is on the PATH",
             hint="`launch doctor` says what to install",
         )
     return here

@@ -153,7 +153,7 @@ def _facts(run: RunDetails) -> dict[str, Any]:
 
 
 def _fact(name: str, value: Any) -> Any:
-    """Return a fact that has parts as one line of text, and another unchanged."""
+    """Return a mapping as one line of text, and any other fact unchanged."""
     if not isinstance(value, Mapping):
         return value
     parts = cast("Mapping[str, Any]", value)

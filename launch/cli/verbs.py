@@ -39,4 +39,15 @@ ACTIONS = {
     },
 }
 
+# The verbs about stored runs. Each has `--runs` and `--on`, which say where these runs lie.
+OF_STORED_RUNS = frozenset(
+    {"status", "watch", "wait", "logs", "cancel", "results", "compare", "report", "gc", "rm", "show"}
+)
+# The verbs that submit runs. Their `--on` says where the runs execute.
+OF_SUBMISSION = frozenset({"sweep", "run", "retry"})
+# The verbs, with their actions, that neither read nor write run directories: they have no `--runs`.
+WITHOUT_RUNS = frozenset(
+    {"completion", "models", "data prepare", *(f"image {action}" for action in ACTIONS["image"] if action != "convert")}
+)
+
 EXIT_CODES = "exit codes: 0 ok, 1 some runs failed, 2 usage or config error, 3 backend unreachable, 130 interrupted"

@@ -27,3 +27,11 @@ BACKENDS = tuple(name.value for name in BackendName)
 RUNTIMES = tuple(name.value for name in RuntimeName)
 # The runtimes that are container engines, which store and build images.
 ENGINES = (RuntimeName.DOCKER.value, RuntimeName.PODMAN.value)
+# The runtimes that execute images on any machine, each with its program. `launch shell` tries them in this order. Pyxis
+# has no program and works only under Slurm: it adds options to Slurm's srun.
+PROGRAMS = {
+    RuntimeName.DOCKER.value: "docker",
+    RuntimeName.PODMAN.value: "podman",
+    RuntimeName.APPTAINER.value: "apptainer",
+    RuntimeName.CHARLIECLOUD.value: "ch-run",
+}

@@ -28,7 +28,8 @@ class SchedulerView:
         running: The field `job_id` of each attempt whose job is running.
         taken: When the scheduler was asked, seconds since the epoch; 0 if it never answered.
         problem: Why the scheduler could not be asked now; None if it answered.
-        ends: A function that returns how the jobs that left the queue have ended: job to the scheduler's word.
+        ends: A function that returns how the jobs that left the queue have ended: job to the scheduler's word. If its
+            machine failed, the word is Slurm's: `NODE_FAIL` or `BOOT_FAIL`.
         find_failed_start: A function that returns the failed start of a run that is newer than its recorded attempts.
     """
 

@@ -20,7 +20,7 @@ from launch.store.state import RESUMABLE, TERMINAL, Reason, State
 from launch.store.view import QUEUED, RunView
 from s5.run_dir.result import ATTEMPTS, CONFIG, RESULT, RUN, TIMING, last_line
 
-# Slurm's words for a machine that failed under a job.
+# The words in `SchedulerView.ends` for a machine that failed under a job. They are Slurm's.
 _NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
 
 _REPAIR_HINT = "type the sweep's command again: it writes the file again"

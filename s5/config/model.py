@@ -94,8 +94,8 @@ class ModelConfig:
             raise ValueError(f"model.drop_path={self.drop_path} must be at least 0 and below 1")
         if self.drop_path and self.residual is Residual.none:
             raise ValueError(
-                f"model.drop_path={self.drop_path}: with model.residual=none nothing of a sequence is left where it "
-                "skips a layer; choose another model.residual"
+                f"model.drop_path={self.drop_path}: with model.residual=none a sequence that skips a layer becomes all "
+                "zeros; choose another model.residual"
             )
         self._check_norm()
         check_at_least(1, model_gate=self.gate)

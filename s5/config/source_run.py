@@ -75,7 +75,8 @@ def locate_source(init_from: str, init_hash: str | None, attempt_dir: Path) -> P
     """
     if init_hash is None:
         raise UserError(
-            f"train.init_from={init_from}, but train.init_hash is null: the composition did not resolve this config",
+            f"train.init_from={init_from}, but the hash of that run is missing (train.init_hash): this config was not "
+            "made by `python -m s5` or the launcher",
             hint="train with `python -m s5 experiment=NAME train.init_from=RUN_DIR`, or with the launcher",
         )
     places = [Path(init_from)] if Path(init_from).is_absolute() else _runs_before(init_from, attempt_dir)

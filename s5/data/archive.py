@@ -122,7 +122,10 @@ def _lacking(info: DatasetInfo, archive: Archive, part: Path) -> list[str]:
 
 
 def _decompress(file: Any) -> Any:
-    """Return a reader of a file's decompressed content; of a Debian package, only of the archive that it installs."""
+    """Return a reader of a file's decompressed content.
+
+    For a Debian package, the reader is one of the archive inside it that holds the installed files.
+    """
     start = _data_offset(file)
     file.seek(start)
     begin = file.read(6)

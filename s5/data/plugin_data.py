@@ -83,7 +83,10 @@ def _check(own: PluginDataset, split: str, examples: Any) -> Arrays:
     """Return padded inputs, labels and lengths, after checking every example."""
     at = f"data.name={own.name}" + (f", {split}" if split else "")
     if not isinstance(examples, Examples):
-        raise DataError(f"{at}: {type(examples).__name__} is not Examples", hint="from s5.plugins import Examples")
+        raise DataError(
+            f"{at}: `load` returned {type(examples).__name__} in place of Examples",
+            hint="return Examples(inputs=…, labels=…), from s5.plugins",
+        )
     n = len(examples.inputs)
     if n == 0:
         raise DataError(f"{at}: no sequences", hint="check data.root and the `load` of the plug-in")

@@ -90,15 +90,15 @@ REGULAR = Steps()
 def compute_intervals(times: Real[Array | np.ndarray, "*axes L"]) -> Float[Array, "*axes L"]:
     """Return the time between each step and the previous step; 1 at the first step.
 
-    The differences of a NumPy array are computed in its own type, before the cast to float32, in which seconds since
-    1970 are 128 s apart.
+    The differences of a NumPy array are computed in its own type, before the cast to float32, whose neighbouring values
+    are 128 s apart at times such as seconds since 1970.
 
     Args:
         times: When each step was observed, in units of the regular interval.
 
     Raises:
-        ValueError: If a JAX array has lost the intervals: its type has less than four values per regular interval at
-            these times. Not checked under a transformation such as `jit`, where the values are unknown.
+        ValueError: If a JAX array has lost the intervals: at these times its type cannot represent quarters of a
+            regular interval. Not checked under a transformation such as `jit`, where the values are unknown.
     """
     before = [(0, 0)] * (times.ndim - 1) + [(1, 0)]
     if not isinstance(times, jax.Array):

@@ -58,11 +58,12 @@ class System(NamedTuple):
 
     Attributes:
         Lambda: Eigenvalues, in units of the regular step of the training data.
-        C: Output weights of each direction. What a conjugate pair adds, and B, are already factors of them.
+        C: Output weights of each direction. They already include B and the factor for the second eigenvalue of each
+            conjugate pair.
         D: Element-wise feed-through.
         rule: The discretization.
-        window: A number of regular steps, if eigenvalues may have positive real parts. The kernels of such states are
-            divided by e^(Lambda window), and stay bounded at lags below `window`. None if real parts are not positive.
+        window: None if no eigenvalue has a positive real part; else a number of regular steps: the kernels of states
+            with positive real parts are divided by e^(Lambda window), so they stay bounded at lags below `window`.
     """
 
     Lambda: Float[Array, "2 H N"]

@@ -90,8 +90,8 @@ def largest_that_fits(need: Callable[[int], int], limit: int, sizes: Sequence[in
     """
     if need(sizes[0]) > limit:
         raise UserError(
-            f"train.batch_size=auto: a step of {sizes[0]} examples needs {need(sizes[0]) / _GIB:.2f} GiB, and "
-            f"{limit / _GIB:.2f} GiB may be used",
+            f"train.batch_size=auto: even the smallest batch, {sizes[0]}, needs {need(sizes[0]) / _GIB:.2f} GiB a "
+            f"step; only {limit / _GIB:.2f} GiB may be used",
             hint="choose a smaller model, model.remat=full, or model.precision=bfloat16",
         )
     fits, fails = 0, len(sizes)

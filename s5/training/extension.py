@@ -12,7 +12,9 @@ from s5.training.checkpoints import Checkpoint
 
 
 def load_extended(config: Config) -> Checkpoint:
-    """Return the last checkpoint of the run `train.extend_from`; its progress records under `extends` where it is from.
+    """Return the last checkpoint of the run `train.extend_from`.
+
+    The key `extends` of its progress names the run and the step.
 
     Raises:
         UserError: If this run cannot extend that run, or that run has no valid checkpoint.

@@ -114,7 +114,7 @@ def wandb_run_id(config: Config, attempt_dir: Path) -> str:
     """Return the W&B id of a run. All its attempts share it; equal runs of two sweeps have different ids.
 
     Args:
-        config: The run's config. Its hash distinguishes two `--run-dir` folders whose last names are equal.
+        config: The run's config. Its hash tells runs apart whose --run-dir folders have the same last two names.
         attempt_dir: `<sweep>/<run>/attempts/K`.
 
     Returns:

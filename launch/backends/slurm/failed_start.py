@@ -61,7 +61,9 @@ class _Why:
 
 @final
 class FailedStarts:
-    """Finds the failed starts of a sweep. Readers and the process that records them use the same answer.
+    """Finds the failed starts of a sweep.
+
+    Commands that only read, and the one that records failed starts, get the same answer from here.
 
     Args:
         sweep: The sweep's folder.
@@ -70,8 +72,8 @@ class FailedStarts:
 
     Attributes:
         stuck_tasks: Tasks, such as `12_[3]`, that Slurm holds because their node could not start them, and whose log
-            says why. They count as failed starts: if they were released, the prolog would fail on the next node, and
-            take that out of service too. Cancel them before `record` is called.
+            says why. They count as failed starts and must not be released: the prolog would fail on the next node,
+            and Slurm would take that node out of service too. Cancel them before `record` is called.
         queue: The queue without these tasks.
     """
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from launch.cli import console
 from launch.errors import LaunchError
+from launch.specs.choices import ENGINES
 
 if TYPE_CHECKING:
     from launch.cli.parser import Parser
@@ -17,8 +18,8 @@ def add_builder(parser: Parser) -> None:
     parser.add_argument(
         "--builder",
         metavar="ENGINE",
-        choices=("docker", "podman"),
-        help="the engine: docker or podman (default: the first that is installed)",
+        choices=ENGINES,
+        help=f"the engine: {' or '.join(ENGINES)} (default: the first that is installed)",
     )
 
 

@@ -212,7 +212,7 @@ def _move(growing: Path, place: Path) -> None:
 
 
 def scratch_of(place: Path) -> Path:
-    """Return the folder for temporary files: in `$APPTAINER_TMPDIR`, else in this machine's own /tmp or `$TMPDIR`."""
+    """Return the folder for temporary files: in `$APPTAINER_TMPDIR`, else in `$TMPDIR`, else in this machine's /tmp."""
     base = os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir()
     return Path(base) / f"launch-{os.getuid()}-image-{sha256(os.fsencode(place)).hexdigest()[:16]}"
 

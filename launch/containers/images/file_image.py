@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from launch.containers.images.checksum import file_checksum
-from launch.containers.images.convert import IMAGES, Form, read_origin
+from launch.containers.images.convert import FORMS, IMAGES, Form, read_origin
 from launch.containers.images.request import ImageRequest
 from launch.errors import LaunchError, printable
 from launch.specs.image import Image
@@ -30,7 +30,7 @@ def image_from_file(path: str, wanted: str | None, request: ImageRequest) -> Ima
     if request.form is None:
         raise LaunchError(
             f"{shown}: {request.runtime} executes images in its engine, not image files",
-            hint="name one of docker/images.yaml, or use the runtime apptainer, charliecloud or pyxis",
+            hint=f"name one of docker/images.yaml, or choose another runtime: {', '.join(FORMS)}",
         )
     if not os.path.exists(file):  # Path.exists raises in a folder that may not be searched
         hint = f"`launch image convert IMAGE --to {request.form}` makes one"

@@ -18,11 +18,9 @@ from launch.containers.images.engine_images import (
 from launch.containers.images.file_image import image_from_file
 from launch.containers.images.request import ImageRequest
 from launch.errors import BackendError, LaunchError, printable
-from launch.specs.choices import ENGINES
+from launch.specs.choices import ENGINES, PROGRAMS
 from launch.specs.image import Image
 
-# The programs whose names differ from the runtime's. Pyxis has no program: it adds options to Slurm's srun.
-_PROGRAMS = {"charliecloud": "ch-run", "pyxis": "srun"}
 _FILES = (".sif", ".sqsh", ".sqfs", ".squashfs", ".img")
 _SUM = re.compile(r"[0-9a-f]{64}")
 
@@ -37,7 +35,7 @@ def resolve_image(request: ImageRequest) -> Image:
     if request.word is not None and not request.word.strip():
         raise LaunchError(
             "the name of the image is empty",
-            hint=f"use one of {', '.join(load_images())}, or leave image out for the one that fits",
+            hint=f"use one of {', '.join(load_images())}, or leave image out: then the launcher chooses",
         )
     named, at, digest = request.name.rpartition("@sha256:")
     path = named if at else request.name
@@ -62,9 +60,9 @@ def _check_runtime(runtime: str) -> None:
     if runtime == "pyxis":
         raise LaunchError(
             "the runtime pyxis executes job steps of Slurm, and this profile executes on this machine",
-            hint="set backend: slurm in the profile, or use docker, podman, apptainer or charliecloud",
+            hint=f"set backend: slurm in the profile, or choose another runtime: {', '.join(PROGRAMS)}",
         )
-    program = _PROGRAMS.get(runtime, runtime)
+    program = PROGRAMS[runtime]
     if shutil.which(program) is None:
         raise LaunchError(
             f"the runtime {runtime} needs the program {program}, which is not on the PATH",

@@ -145,7 +145,7 @@ class Runtime(ABC):
         return None
 
     def remove_unstarted(self, folder: str) -> bool:
-        """Remove an attempt's container that was made but not started; return whether there was such a container."""
+        """Remove an attempt's container that was created but never started; return whether there was one."""
         del folder
         return False
 

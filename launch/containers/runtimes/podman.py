@@ -63,7 +63,10 @@ class Podman(Runtime):
         return RuntimeDiagnosis(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")
 
     def remove_unstarted(self, folder: str) -> bool:
-        """Remove a container that was made but not started: `podman run` leaves it if a signal stops it early."""
+        """Remove a container that was created but never started; return whether there was one.
+
+        A signal that stops `podman run` early leaves such a container.
+        """
         found = _containers(folder, "--filter", "status=created")
         if found:
             _ask("rm", "--force", "--ignore", "--time=0", *found)

@@ -1,7 +1,8 @@
 """The configuration classes of the model families, one module for each family, and a table of them by `kind`.
 
-A family of other code is added with `register_family`, and the folder of its YAML files with
-`s5.config.search_path.add_conf_dir`.
+Other code adds a family with one of two functions of the name `register_family`. The one here adds the configuration
+class only, which is enough for the launcher. For training, `s5.models.mixers.register_family` adds the layer too.
+`s5.config.search_path.add_conf_dir` adds the folder of the family's YAML files.
 """
 
 from dataclasses import fields

@@ -10,7 +10,7 @@ import pytest
 
 from launch.cli import main
 from launch.cli.parser import load_verb, make_parser
-from launch.cli.verbs import ACTIONS, EXIT_CODES, VERBS
+from launch.cli.verbs import ACTIONS, EXIT_CODES, OF_STORED_RUNS, OF_SUBMISSION, VERBS, WITHOUT_RUNS
 from launch.errors import ExitCode
 from launch.store.records import PublishedNumber
 from launch.store.state import Reason, State
@@ -55,6 +55,13 @@ def test_every_verb_and_action_explains_itself(name: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         main(["help", *name.split()])
     assert capsys.readouterr().out == out
+
+
+def test_what_verbs_have_to_do_with_runs_agrees_with_their_options() -> None:
+    options = {name: make_parser(name, load_verb(name)).options() for name in COMMANDS}
+    assert {name for name in COMMANDS if "--runs" not in options[name]} == WITHOUT_RUNS
+    others = {"doctor", "shell"}  # their `--on` is not about runs
+    assert {name for name in COMMANDS if "--on" in options[name]} == OF_STORED_RUNS | OF_SUBMISSION | others
 
 
 @pytest.mark.parametrize("verb", ACTIONS)

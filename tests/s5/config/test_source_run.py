@@ -72,7 +72,7 @@ def test_another_run_in_its_place_is_refused(tmp_path: Path) -> None:
     for look in (lambda: compose(words), lambda: locate_source(str(run_dir), "abc", tmp_path)):
         with pytest.raises(UserError, match=f"has the science hash {identity}, but train.init_hash=abc"):
             look()
-    with pytest.raises(UserError, match=r"train\.init_hash is null"):
+    with pytest.raises(UserError, match=r"the hash of that run is missing \(train\.init_hash\)"):
         locate_source(str(run_dir), None, tmp_path)
 
 

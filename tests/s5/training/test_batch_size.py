@@ -32,7 +32,7 @@ def test_the_search_finds_the_last_size_that_fits(growth: list[int], share: floa
     if fitting:
         assert largest_that_fits(needs.__getitem__, limit, list(needs)) == fitting[-1]
     else:
-        with pytest.raises(UserError, match=r"train\.batch_size=auto: a step of 3 examples needs"):
+        with pytest.raises(UserError, match=r"train\.batch_size=auto: even the smallest batch, 3, needs"):
             largest_that_fits(needs.__getitem__, limit, list(needs))
 
 
