@@ -1,14 +1,9 @@
-"""The names that a plug-in imports to declare its data sets and families; see `docs/extending.md`. Free of JAX."""
+"""What the `load` of a plug-in's data set returns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
-
-from s5.config.choices import Head
-from s5.config.model import ModelConfig
-from s5.config.plugins import Plugin, PluginDataset, PluginFamily
-
-__all__ = ["Examples", "Head", "ModelConfig", "Plugin", "PluginDataset", "PluginFamily"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +14,10 @@ class Examples:
         inputs: A list of sequences, each an array of shape (L_i, d_input); or one array of shape (n, L, d_input).
         labels: The class of each sequence: 0 to n_classes - 1, or one of the `class_names`. For a regression the
             targets of each sequence, an array of shape (L_i, n_classes).
+        names: The name of each sequence, such as its file; empty without names. Messages about a sequence contain its
+            name. Names are not stored, and change neither data nor results.
     """
 
-    inputs: Sequence[Any]
-    labels: Sequence[Any]
+    inputs: Collection[Any]
+    labels: Collection[Any]
+    names: Collection[str | PathLike[str]] = ()
