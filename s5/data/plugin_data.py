@@ -1,6 +1,7 @@
 """Loading of plug-ins' data sets: their examples are checked, padded, split and scaled."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from s5.config.data import DataConfig
 from s5.config.plugins import PluginDataset, place_in
 from s5.data.dataset import Dataset, Split
 from s5.data.split import random_splits, stratified_split
-from s5.errors import did_you_mean, shortened
+from s5.errors import UserError, did_you_mean, shortened
 from s5.plugins import Examples
 
 _HELD_OUT = 0.15  # the share of `val` and the share of `test`, if the data set has no splits of its own
@@ -33,7 +34,7 @@ def load_plugin_data(own: PluginDataset, config: DataConfig) -> Dataset:
 
     Raises:
         DataError: If `load` refuses its files, or an example does not fit the declaration; the message has the split,
-            the example and the problem.
+            the example, its name and the problem.
     """
     check_available(own.name, config.root)
     loaded = _load(own, None if config.root is None else data_root(config.root))
@@ -66,6 +67,10 @@ def _load(own: PluginDataset, root: Path | None) -> Any:
     """Call `load`. What it says about its data by such an error is the user's to mend: trying again does not help."""
     try:
         return own.load(root)
+    except DataError:
+        raise
+    except UserError as error:  # such as `read_csv`
+        raise DataError(f"data.name={own.name}: {error.message}", hint=error.hint) from error
     except (ValueError, AssertionError, FileNotFoundError, NotADirectoryError) as error:
         code = getattr(own.load, "__code__", None)
         place = place_in(error, Path(code.co_filename).parent) if code is not None else ""
@@ -92,33 +97,74 @@ def _check(own: PluginDataset, split: str, examples: Any) -> Arrays:
         raise DataError(f"{at}: no sequences", hint="check data.root and the `load` of the plug-in")
     if len(examples.labels) != n:
         raise DataError(f"{at}: {n} sequences, but {len(examples.labels)} labels", hint="return a label per sequence")
+    where = _places(at, examples.names, n)
     inputs = np.zeros((n, own.length, own.d_input), np.float32)
     lengths = np.zeros(n, np.int32)
     low, high = np.full(own.d_input, np.inf), np.full(own.d_input, -np.inf)
     for i, example in enumerate(examples.inputs):
-        values = _numbers(f"{at}, example {i}", example)
-        if values.ndim != 2 or values.shape[1] != own.d_input:
-            raise DataError(
-                f"{at}, example {i}: its shape is {values.shape}; expected (L, {own.d_input})",
-                hint=f"correct the file, or change d_input (now {own.d_input}) in plugin.py",
-            )
-        if not 1 <= len(values) <= own.length:
-            raise DataError(
-                f"{at}, example {i}: {len(values)} steps; 1 to {own.length} are allowed",
-                hint=f"cut the sequence, or raise length (now {own.length}) in plugin.py",
-            )
-        if not np.isfinite(values).all():
-            step, feature = np.argwhere(~np.isfinite(values))[0]
-            raise DataError(
-                f"{at}, example {i}: step {step}, feature {feature} is {values[step, feature]}",
-                hint="replace missing values before training",
-            )
-        with np.errstate(over="ignore"):  # the check below names the feature
-            inputs[i, : len(values)], lengths[i] = values, len(values)
+        values = _sequence(own, where(i), example)
+        inputs[i, : len(values)], lengths[i] = values, len(values)
         low, high = np.minimum(low, values.min(0)), np.maximum(high, values.max(0))
     _check_precision(at, low, high)
-    labels = _classes(own, at, examples) if own.head is Head.classification else _targets(own, at, examples, lengths)
-    return inputs, labels, lengths
+    if own.head is Head.classification:
+        return inputs, _classes(own, where, examples), lengths
+    return inputs, _targets(own, where, examples, lengths), lengths
+
+
+Places = Callable[[int], str]  # the place of an example by its number, for messages
+
+
+def _places(at: str, names: Any, n: int) -> Places:
+    """Return a function that tells which example a number means, with its name if there is one.
+
+    Args:
+        at: The data set and the split.
+        names: The `names` of `Examples`.
+        n: Number of examples.
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DataError(
+            f"{at}: names is {names!r}; expected a text or a path for each example", hint="return a list of names"
+        )
+    known = list(names)
+    if known and len(known) != n:
+        raise DataError(f"{at}: {n} sequences, but {len(known)} names", hint="return a name per sequence, or none")
+    for i, name in enumerate(known):
+        if not isinstance(name, str | PathLike):
+            raise DataError(f"{at}: names[{i}] is {name!r}; expected a text or a path", hint="convert it by str(…)")
+    return lambda i: f"{at}, example {i}" + (f" ({fspath(known[i])})" if known else "")
+
+
+def _sequence(own: PluginDataset, at: str, example: Any) -> Float64[np.ndarray, "L d_input"]:
+    """Return the values of an example, after checking them."""
+    values = _numbers(at, example)
+    if values.ndim != 2 or values.shape[1] != own.d_input:
+        raise DataError(
+            f"{at}: its shape is {values.shape}; expected (L, {own.d_input})",
+            hint=f"correct the file, or change d_input (now {own.d_input}) in plugin.py",
+        )
+    if not 1 <= len(values) <= own.length:
+        raise DataError(
+            f"{at}: {len(values)} steps; 1 to {own.length} are allowed",
+            hint=f"cut the sequence, or raise length (now {own.length}) in plugin.py",
+        )
+    _check_finite(at, values)
+    return values
+
+
+def _check_finite(at: str, values: Float64[np.ndarray, "L d"]) -> None:
+    """Raise if a value is not finite, or is too large for float32, in which examples are stored."""
+    storable = np.abs(values) < np.finfo(np.float32).max  # False for nan
+    if storable.all():
+        return
+    step, feature = np.argwhere(~storable)[0]
+    value = values[step, feature]
+    if np.isfinite(value):
+        raise DataError(
+            f"{at}: step {step}, feature {feature} is {value:.4g}, which float32 cannot store",
+            hint="scale the feature in `load`",
+        )
+    raise DataError(f"{at}: step {step}, feature {feature} is {value}", hint="replace missing values before training")
 
 
 def _numbers(at: str, example: Any) -> np.ndarray:
@@ -138,12 +184,6 @@ def _check_precision(at: str, low: Float64[np.ndarray, " d"], high: Float64[np.n
         high: The largest value of each feature.
     """
     largest = np.maximum(np.abs(low), np.abs(high))
-    if not (largest < np.finfo(np.float32).max).all():
-        feature = int(np.argmax(largest))
-        raise DataError(
-            f"{at}: feature {feature} reaches {largest[feature]:.4g}, which float32 cannot store",
-            hint="scale the feature in `load`",
-        )
     for feature, spacing in enumerate(np.spacing(largest.astype(np.float32))):
         if 0 < high[feature] - low[feature] < _DISTINCT_VALUES * spacing:
             raise DataError(
@@ -153,35 +193,39 @@ def _check_precision(at: str, low: Float64[np.ndarray, " d"], high: Float64[np.n
             )
 
 
-def _classes(own: PluginDataset, at: str, examples: Examples) -> Int[np.ndarray, " n"]:
+def _classes(own: PluginDataset, where: Places, examples: Examples) -> Int[np.ndarray, " n"]:
     numbers = {name: number for number, name in enumerate(own.class_names)}
-    labels = np.asarray([numbers.get(x, x) if isinstance(x, str) else x for x in examples.labels])
-    for i, label in enumerate(labels.tolist()):
+    classes = np.zeros(len(examples.labels), np.int32)
+    for i, given in enumerate(examples.labels):
+        label = str(given) if isinstance(given, str) else np.asarray(given).tolist()
+        label = numbers.get(label, label) if isinstance(label, str) else label
         if isinstance(label, str) and numbers:
             raise DataError(
-                f"{at}, example {i}: the label {label!r} is not one of the class_names "
+                f"{where(i)}: the label {label!r} is not one of the class_names "
                 f"{shortened(own.class_names, label)}{did_you_mean(label, own.class_names)}",
                 hint="correct the label, or class_names in plugin.py",
             )
         if not isinstance(label, int) or not 0 <= label < own.n_classes:
             raise DataError(
-                f"{at}, example {i}: the label {label!r} is not a whole number from 0 to {own.n_classes - 1}",
+                f"{where(i)}: the label {label!r} is not a whole number from 0 to {own.n_classes - 1}",
                 hint=f"correct the label; for more classes raise n_classes (now {own.n_classes}) in plugin.py",
             )
-    return labels.astype(np.int32)
+        classes[i] = label
+    return classes
 
 
 def _targets(
-    own: PluginDataset, at: str, examples: Examples, lengths: Int[np.ndarray, " n"]
+    own: PluginDataset, where: Places, examples: Examples, lengths: Int[np.ndarray, " n"]
 ) -> Float32[np.ndarray, "n L d_output"]:
     targets = np.zeros((len(lengths), own.length, own.n_classes), np.float32)
     for i, example in enumerate(examples.labels):
-        values = _numbers(f"{at}, targets of example {i}", example)
-        if values.shape != (lengths[i], own.n_classes) or not np.isfinite(values).all():
+        values = _numbers(f"{where(i)}, its targets", example)
+        if values.shape != (lengths[i], own.n_classes):
             raise DataError(
-                f"{at}, example {i}: targets of shape {values.shape}; expected finite values of shape "
-                f"({lengths[i]}, {own.n_classes})"
+                f"{where(i)}: targets of shape {values.shape}; expected ({lengths[i]}, {own.n_classes})",
+                hint=f"return a target per step; n_classes in plugin.py (now {own.n_classes}) is their features",
             )
+        _check_finite(f"{where(i)}, its targets", values)
         targets[i, : lengths[i]] = values
     return targets
 

@@ -23,7 +23,7 @@ from s5.data import load
 from s5.data.dataset import Dataset
 from s5.errors import UserError
 from s5.models.sequence_model import make_model
-from s5.plugins import Head, PluginDataset
+from s5.plugins import Head, PluginDataset, read_csv
 from s5.training.task import Task, check_same_task
 from tests.plugins.command import EXAMPLES, SMALL, launch
 
@@ -152,7 +152,7 @@ def test_a_run_stores_the_names_of_its_classes(walks: Path, own: Path, tmp_path:
     run = s5.load_run(trained.path)
     assert tuple(run.class_names) == tuple(trained.class_names) == ("slow", "turning", "fast")
     files = sorted(walks.rglob("*.csv"))
-    inputs = [np.loadtxt(file, delimiter=",", skiprows=1) for file in files]
+    inputs = [read_csv(file) for file in files]
     names = run.predict_classes(inputs)
     assert names.tolist() == [run.class_names[number] for number in run.predict(inputs).argmax(-1)]
     right = sum(
@@ -190,17 +190,25 @@ def test_each_class_has_a_name_of_its_own(names: tuple[str, ...]) -> None:
         ("length=120", "length=50", r"steps; 1 to 50 are allowed"),
         ("d_input=2", "d_input=3", r"its shape is \(\d+, 2\); expected \(L, 3\)"),
         ("inputs=inputs,", "inputs=inputs[1:],", "59 sequences, but 60 labels"),
-        ("ndmin=2)", "ndmin=2) * float('nan')", "example 0: step 0, feature 0 is nan"),
-        ("ndmin=2)", "ndmin=2) + 1.7e9", r"feature 0 is 1\d+.* to 1\d+.*, where float32 has one value in 128"),
-        ("ndmin=2)", "ndmin=2) * 1e39", "float32 cannot store"),
-        ("inputs=inputs,", "inputs=[[['x', 1.0]]] * len(inputs),", "example 0: not an array of numbers: could not"),
+        ("read_csv(file)", "read_csv(file) * float('nan')", r"example 0 \(slow/00\.csv\): step 0, feature 0 is nan"),
+        (
+            "read_csv(file)",
+            "read_csv(file) + 1.7e9",
+            r"feature 0 is 1\d+.* to 1\d+.*, where float32 has one value in 128",
+        ),
+        ("read_csv(file)", "read_csv(file) * 1e39", "float32 cannot store"),
+        (
+            "inputs=inputs,",
+            "inputs=[[['x', 1.0]]] * len(inputs),",
+            r"example 0 \(slow/00\.csv\): not an array of numbers: could not",
+        ),
         (
             "[label for _, label",
             "['slwo' for _, label",
             "'slwo' is not one of the class_names slow, .*did you mean slow",
         ),
         ("labels=[label for", "labels=[float(label) for", "the label 0.0 is not a whole number"),
-        ("return Examples(", "return dict(", r"its `load` returned \['inputs', 'labels'\]"),
+        ("return Examples(", "return dict(", r"its `load` returned \['inputs', 'labels', 'names'\]"),
     ],
 )
 def test_faulty_data_are_told_with_their_place(walks: Path, own: Path, before: str, after: str, words: str) -> None:

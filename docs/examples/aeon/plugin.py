@@ -16,14 +16,17 @@ def reader(name: str) -> Callable[[Path | None], dict[str, Examples]]:
         (inputs, labels), (test_inputs, test_labels) = read(split="train"), read(split="test")
         classes = sorted(set(labels))
 
-        def examples(chosen: list[int], inputs: list, labels: list) -> Examples:
-            # aeon's arrays have the shape (features, steps), and its labels are names.
-            return Examples(inputs=[inputs[i].T for i in chosen], labels=[classes.index(labels[i]) for i in chosen])
+        def examples(split: str, chosen: range | list[int], inputs: list, labels: list) -> Examples:
+            return Examples(
+                inputs=[inputs[i].T for i in chosen],  # aeon's arrays have the shape (features, steps)
+                labels=[classes.index(labels[i]) for i in chosen],
+                names=[f"case {i} of aeon's {split} split" for i in chosen],
+            )
 
         return {
-            "train": examples([i for i in range(len(labels)) if i % 4], inputs, labels),
-            "val": examples(list(range(0, len(labels), 4)), inputs, labels),
-            "test": examples(list(range(len(test_labels))), test_inputs, test_labels),
+            "train": examples("train", [i for i in range(len(labels)) if i % 4], inputs, labels),
+            "val": examples("train", range(0, len(labels), 4), inputs, labels),
+            "test": examples("test", range(len(test_labels)), test_inputs, test_labels),
         }
 
     return load

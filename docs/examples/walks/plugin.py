@@ -2,21 +2,20 @@
 
 from pathlib import Path
 
-from s5.plugins import Examples, Plugin, PluginDataset
+from s5.plugins import Examples, Plugin, PluginDataset, read_csv
 
 CLASSES = ("slow", "fast", "turning")
 
 
 def load(root: Path | None) -> Examples:
     """Read every file `ROOT/CLASS/*.csv` as a sequence."""
-    import numpy as np
-
     assert root is not None  # because of `needs_root`
     files = [(file, label) for label, name in enumerate(CLASSES) for file in sorted((root / name).glob("*.csv"))]
     if not files:
         raise ValueError(f"{root} has no files {' or '.join(f'{name}/*.csv' for name in CLASSES)}")
-    inputs = [np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2) for file, _ in files]
-    return Examples(inputs=inputs, labels=[label for _, label in files])
+    inputs = [read_csv(file) for file, _ in files]
+    names = [file.relative_to(root) for file, _ in files]  # for messages
+    return Examples(inputs=inputs, labels=[label for _, label in files], names=names)
 
 
 WALKS = PluginDataset(name="walks", load=load, n_classes=3, d_input=2, length=120, class_names=CLASSES, needs_root=True)
