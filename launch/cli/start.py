@@ -24,7 +24,8 @@ from launch.profiles.profile import load_profile
 from launch.results.format import number_text, setting_cells, short_names
 from launch.results.table import published_for
 from launch.specs.parameters import PROGRAM
-from launch.store.state import TERMINAL, Reason, State
+from launch.store.records import Trigger
+from launch.store.state import SUBMITTABLE, TERMINAL, Reason, State
 
 if TYPE_CHECKING:
     import argparse
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from launch.actions.estimate import Estimate
     from launch.actions.submit import Submission
+    from launch.backends.base import Submitted
     from launch.specs.resources import Resources
     from launch.store.store import Store
     from launch.store.sweep_state import SweepState
@@ -133,7 +135,8 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
     name, attended = submission.sweep, drive.needs_process(submission)
     if attended and detach and not all(view.state in TERMINAL for view in submission.views):
         pid = drive.run_in_background(submission)
-        console.note(f"{name}: {_counts(submission.views, submission.new)}; process {pid} runs it in the background")
+        counts = _counts(submission.views, submission.new, _retried_of(submission))
+        console.note(f"{name}: {counts}; process {pid} runs it in the background")
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
         return ExitCode.OK
     if all(view.state == State.SUCCEEDED for view in submission.views):
@@ -158,7 +161,7 @@ def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
     for warning in given.warnings:
         if warning not in submission.warnings:  # the check of the plan has the same words
             console.warn(warning)
-    console.note(f"{name}: {_counts(submission.views, submission.new)}: {given.words}")
+    console.note(f"{name}: {_counts_after(submission, given)}: {given.words}")
     stopped = submission.left_alone
     ended = all(view.state in TERMINAL for view in submission.views)
     if given.left:
@@ -236,12 +239,32 @@ def _container_lines(containers: ContainerPlan) -> list[str]:
     return lines
 
 
-def _counts(views: Sequence[RunView], new: Set[str]) -> str:
+def _counts_after(submission: Submission, given: Submitted) -> str:
+    """Return the counts of a submission's runs; as they are now if another process has submitted some of them."""
+    views, new = submission.views, submission.new
+    open_runs = [view.run_id for view in views if view.state in SUBMITTABLE]
+    if given.submitted + given.left < len(open_runs):
+        state = submission.state.refreshed()
+        alive = sum(view.state in (State.PENDING, State.RUNNING) for view in state.views(open_runs))
+        if alive > given.submitted:
+            views, new = tuple(state.views(view.run_id for view in views)), frozenset[str]()
+    return _counts(views, new, _retried_of(submission))
+
+
+def _retried_of(submission: Submission) -> int | None:
+    """Return how many runs the sweep has in all if the submission is a retry of some of them."""
+    manifest = submission.state.manifest
+    return len(manifest.listed) if manifest.headers[submission.generation].why is Trigger.RETRY else None
+
+
+def _counts(views: Sequence[RunView], new: Set[str], of: int | None = None) -> str:
     """Return a text with the number of runs, the number of new runs, and the states of the other runs."""
     states = formatting.count_states(view for view in views if view.run_id not in new)
     words = [f"{len(new):,} new"] if new else []
     words += [formatting.state_words(states)] if states else []
     total = formatting.plural(len(views), "run")
+    if of is not None and of > len(views):
+        total = f"{len(views):,} of {formatting.plural(of, 'run')}"
     return f"{total}: {', '.join(words)}" if words else total
 
 

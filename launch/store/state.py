@@ -22,6 +22,9 @@ class State(StrEnum):
 # command if they failed with USER_ERROR and their config has been corrected since.
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
+# A scheduler's queue has no task for runs in these states: a submission submits them.
+SUBMITTABLE = (State.PLANNED, State.PREEMPTED, State.LOST)
+
 
 class Reason(StrEnum):
     """Why an attempt ended."""

@@ -1,6 +1,7 @@
 """The commands of a user, with a real cluster."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from launch.actions.plan import Plan
+from launch.actions.submit import Submission, submit
 from launch.store.snapshot import OWN_CODE
 from launch.store.state import State
 from tests.engines.daemon import wait_until
@@ -39,6 +42,25 @@ def test_typed_again_while_it_runs_nothing_is_submitted_twice(project: Project, 
     project.hold(False)
     project.until(State.SUCCEEDED)
     assert len(project.starts()) == 2
+
+
+def test_two_processes_that_submit_at_once_both_say_that_the_runs_are_pending(
+    project: Project, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.hold()
+    words = ["sweep", "x.yaml", "--on", "test"]
+
+    def submit_second(plan: Plan) -> Submission:
+        """Store a plan, and let another process submit the sweep before this one takes the lock of its queue."""
+        submission = submit(plan)
+        subprocess.run([sys.executable, "-m", "launch.cli", *words], check=True, capture_output=True)
+        return submission
+
+    monkeypatch.setattr("launch.cli.start.submit", submit_second)
+    project.launch(*words)
+    states = "2 running|1 running, 1 pending|2 pending"
+    assert re.search(f"x: 2 runs: ({states}): nothing new for test", project.said), project.said
+    assert len(slurm.jobs()) == 2
 
 
 def test_an_edit_that_changes_no_configuration_submits_nothing_more(project: Project, slurm: Slurm) -> None:

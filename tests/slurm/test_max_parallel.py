@@ -13,7 +13,7 @@ def test_another_number_changes_the_arrays_of_a_sweep_and_of_its_retry(project: 
     project.until_started(1)
     project.launch("cancel", project.views()[2].run_id)
     project.launch("retry", "x")
-    assert "max_parallel" not in project.said
+    assert "x: 1 of 4 runs: 1 planned: 1 submitted to test" in project.said and "max_parallel" not in project.said
     assert "afterany" in slurm.call("squeue", "-h", "-o", "%E")
     project.sweep(runs=4, max_parallel=3)
     project.launch("sweep", "x.yaml", "--on", "test")

@@ -35,11 +35,9 @@ from launch.store.dependencies import blocks_of
 from launch.store.files import SNAPSHOTS, fault_point
 from launch.store.queue_lock import SUBMIT_PATIENCE_S, lock_queue
 from launch.store.records import ManifestHeader
-from launch.store.state import State
+from launch.store.state import SUBMITTABLE, State
 from launch.store.sweep_state import SweepState
 from s5.run_dir.result import CWD_VARIABLE
-
-_TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
 
 # A task that ends waits for another process that submits: that one may have counted this task, and left no room for it.
 _LEAVING_PATIENCE_S = 60.0
@@ -80,7 +78,7 @@ def _feed(
     bad = excluded_nodes(views, profile.site.exclude_after)
     own = [array for array in found.live if array.record.user in (None, own_name())]
     exclude_failed_nodes(folder, own, state.listing, bad, profile.site.exclude)
-    to_submit = [v for v in views if v.state in _TO_SUBMIT and (asked or should_resubmit(v, state.manifest))]
+    to_submit = [v for v in views if v.state in SUBMITTABLE and (asked or should_resubmit(v, state.manifest))]
     ready, may_come = state.submittable([view.run_id for view in to_submit])
     submitted, sent, full = 0, Sent(), None
     if ready:
