@@ -20,6 +20,7 @@ from s5.originals.annotated_s4 import ANNOTATED_DSS, ANNOTATED_S4, ANNOTATED_S4D
 from s5.originals.dss_repository import DSS_REPOSITORY
 from s5.originals.layout import Context, Facts, Layout, Source, convert_arrays
 from s5.originals.minimal_lru import MINIMAL_LRU
+from s5.originals.s4d_example import S4D_EXAMPLE
 from s5.originals.s5_repository import S5_REPOSITORY
 from s5.originals.state_spaces import STATE_SPACES_S4, STATE_SPACES_S4D
 from s5.originals.weight_file import read_arrays
@@ -32,6 +33,7 @@ LAYOUTS: dict[str, Layout] = {
     "annotated-dss": ANNOTATED_DSS,
     "state-spaces-s4d": STATE_SPACES_S4D,
     "state-spaces-s4": STATE_SPACES_S4,
+    "s4d-example": S4D_EXAMPLE,
     "dss": DSS_REPOSITORY,
 }
 
@@ -75,7 +77,10 @@ def import_weights(
             raise UserError(f"{name}={value}: must be one of {', '.join(chosen.switches[name])}")
     source = Source(str(file), _renamed(chosen, read_arrays(file)))
     said = _typed(chosen.family, options) if config is None else _given(chosen.family, config, options)
-    facts = chosen.read(source, said)
+    try:
+        facts = chosen.read(source, said)
+    except (ValueError, IndexError) as error:  # of a shape with more or fewer axes
+        raise UserError(f"{file}: its arrays do not have the shapes of the layout {layout} ({error})") from error
     model_config = _make_config(str(file), chosen.family, facts, said)
     try:
         kind = _head(str(file), facts, head)

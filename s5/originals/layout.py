@@ -160,9 +160,9 @@ def convert_arrays(layout: Layout, source: Source, context: Context, own: Mappin
             continue
         names, stacked = parts
         used.update(name for layer in names for name in layer)
-        each = [row.convert(context, [_wide(source.arrays[name]) for name in layer]) for layer in names]
+        each = [_converted(row, source, context, layer) for layer in names]
         for index, ours in enumerate(row.ours):
-            done[ours] = np.stack([arrays[index] for arrays in each]) if stacked else each[0][index]
+            done[ours] = _joined([arrays[index] for arrays in each], source, names) if stacked else each[0][index]
     _check_complete(layout, source, used, done, own)
     return done
 
@@ -173,6 +173,32 @@ def _sources(row: Row, source: Source, n_layers: int) -> tuple[list[tuple[str, .
     names = [tuple(name.replace("*", str(layer)) for name in row.theirs) for layer in range(n_layers if stacked else 1)]
     complete = all(name in source.arrays for layer in names for name in layer)
     return (names, stacked) if complete else None
+
+
+def _converted(row: Row, source: Source, context: Context, names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+    """Return our arrays of one row and layer; raise UserError if the arrays have other axes, or give no numbers."""
+    try:
+        with np.errstate(all="ignore"):
+            found = row.convert(context, [_wide(source.arrays[name]) for name in names])
+    except (ValueError, IndexError, TypeError, np.linalg.LinAlgError) as error:
+        raise UserError(f"{source.file}: {_shapes(source, names)}: cannot be converted ({error})") from error
+    if not all(np.isfinite(array).all() for array in found):
+        raise UserError(f"{source.file}: {_shapes(source, names)}: give infinite numbers or none ({row.does})")
+    return found
+
+
+def _joined(each: list[np.ndarray], source: Source, names: list[tuple[str, ...]]) -> np.ndarray:
+    """Return the arrays of all layers as one."""
+    if len({array.shape for array in each}) > 1:
+        raise UserError(
+            f"{source.file}: the layers differ in shape, and ours do not: "
+            + "; ".join(_shapes(source, layer) for layer in names)
+        )
+    return np.stack(each)
+
+
+def _shapes(source: Source, names: tuple[str, ...]) -> str:
+    return ", ".join(f"{name} {list(source.arrays[name].shape)}" for name in names)
 
 
 def _wide(array: np.ndarray) -> np.ndarray:

@@ -131,6 +131,8 @@ def make_torch_arrays(
         if norm == "batch":
             layer |= {f"norm.norm.{one}": draw.normal(H) for one in ("weight", "bias", "running_mean")}
             layer |= {"norm.norm.running_var": draw.uniform(0.5, 2, H), "norm.norm.num_batches_tracked": np.array(9)}
+        elif norm == "affine":
+            layer |= {"norm.norm.weight": draw.normal(H), "norm.norm.bias": draw.normal(H)}
         else:
             layer |= {"norm.norm.s": draw.normal(1), "norm.norm.m": np.zeros(1, np.float32)}
         arrays |= {f"model.layers.{i}.{name}": array for name, array in layer.items()}
@@ -151,6 +153,9 @@ def torch_model(arrays: Tree, u: np.ndarray, mix: Callable, mixer: str, linear: 
         norm = {one.rpartition(".")[2]: array for one, array in own.items() if one.startswith("norm.norm.")}
         if "s" in norm:
             x = norm["s"] / x.std(-1, keepdims=True) * (x - x.mean(-1, keepdims=True) + norm["m"])
+        elif "running_mean" not in norm:
+            centred = x - x.mean(-1, keepdims=True)
+            x = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * norm["weight"] + norm["bias"]
         else:
             statistics = {"mean": norm["running_mean"], "var": norm["running_var"]}
             x = batch_norm({"scale": norm["weight"], "bias": norm["bias"]}, statistics, x)

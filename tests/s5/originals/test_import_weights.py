@@ -1,4 +1,5 @@
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import s5
 from s5.config.choices import Head
 from s5.errors import UserError
 from s5.originals.importer import LAYOUTS
+from s5.originals.weight_file import read_arrays
 from tests.s5.originals.original_models import (
     Draws,
     Tree,
@@ -183,11 +185,58 @@ def test_a_file_of_another_kind_is_an_error(tmp_path: Path, name: str) -> None:
             s5.import_weights(tmp_path / name, "s5")
 
 
-def test_a_file_of_torch_without_torch_says_how_to_convert_it(tmp_path: Path) -> None:
+def test_arrays_with_other_axes_are_named(tmp_path: Path) -> None:
+    seq = "params.encoder.layers_1.seq"
+    for name, shape, message in (
+        ("log_step", (P,), rf"{seq}.log_step \[6\]: cannot be converted"),
+        ("D", (H + 1,), r"layers differ in shape.*D \[4\]; .*D \[5\]"),
+        ("Lambda_re", (P, 1), "shapes of the layout s5|differ in shape"),
+    ):
+        tree = s5_tree()
+        tree["params"]["encoder"]["layers_1"]["seq"][name] = np.zeros(shape, np.float32)
+        with pytest.raises(UserError, match=message):
+            s5.import_weights(write(tmp_path / "x", tree), "s5")
+    tree["params"]["encoder"]["layers_0"]["seq"]["Lambda_re"] = np.zeros((P, 1), np.float32)
+    with pytest.raises(UserError, match="shapes of the layout s5"):
+        s5.import_weights(write(tmp_path / "x", tree), "s5")
+    tree = s5_tree()
+    tree["params"]["decoder"]["bias"][0] = np.nan
+    with pytest.raises(UserError, match=r"params.decoder.bias \[5\]: give infinite numbers or none"):
+        s5.import_weights(write(tmp_path / "x", tree), "s5")
+
+
+def test_a_file_of_torch_without_torch_says_how_to_convert_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.ckpt").write_bytes(b"")
-    with pytest.raises(UserError) as error:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match="torch, which is missing") as error:
         s5.import_weights(tmp_path / "x.ckpt", "s5")
     assert "safetensors" in error.value.hint
+
+
+def test_a_file_of_torch_is_read_as_weights_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tensor:
+        def detach(self) -> "Tensor":
+            return self
+
+        def numpy(self) -> np.ndarray:
+            return np.ones(3, np.float32)
+
+    class Torch:
+        found: object = {"epoch": 3, "state_dict": {"encoder.weight": Tensor(), "name": "x"}, "hooks": [Tensor()]}
+
+        def load(self, file: Path, map_location: str, weights_only: bool) -> object:
+            assert (file, map_location, weights_only) == (tmp_path / "x.ckpt", "cpu", True)
+            if self.found is None:
+                raise ValueError("Unsupported global")
+            return self.found
+
+    monkeypatch.setitem(sys.modules, "torch", Torch())
+    (tmp_path / "x.ckpt").write_bytes(b"")
+    arrays = read_arrays(tmp_path / "x.ckpt")
+    assert arrays.keys() == {"epoch", "state_dict.encoder.weight"} and arrays["state_dict.encoder.weight"].sum() == 3
+    Torch.found = None
+    with pytest.raises(UserError, match=r"refuses it .Unsupported global"):
+        read_arrays(tmp_path / "x.ckpt")
 
 
 def test_the_page_has_the_tables_of_all_layouts() -> None:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,31 @@ def test_a_model_of_the_s4_repository(tmp_path: Path, case: str) -> None:
     save_file(arrays, tmp_path / "x.safetensors")
     model = s5.import_weights(tmp_path / "x.safetensors", f"state-spaces-{layer}", **switches)
     agree(model, U, answer(layer, arrays, softplus=not switches))
+
+
+def test_a_model_of_the_example_of_the_s4_repository(tmp_path: Path) -> None:
+    def make_ssm(draw: Draws) -> Tree:
+        kernel = {"C": draw.normal(H, N, 2), "log_dt": draw.uniform(-3, -1, H)}
+        kernel |= {"log_A_real": draw.uniform(-1, 0, H, N), "A_imag": draw.uniform(0, 4, H, N)}
+        return {f"layer.kernel.{one}": array for one, array in kernel.items()} | {"layer.D": draw.normal(H)}
+
+    def mix(x: np.ndarray, p: Tree) -> np.ndarray:
+        A, C = -np.exp(p["log_A_real"]) + 1j * p["A_imag"], p["C"][..., 0] + 1j * p["C"][..., 1]
+        dtA = A * np.exp(p["log_dt"])[:, None]
+        kernel = np.einsum("hn,hnl->hl", C * (np.exp(dtA) - 1) / A, np.exp(dtA[..., None] * np.arange(L)))
+        return two_sided(2 * kernel.real[None], p["D"], x)
+
+    arrays = make_torch_arrays((D_IN, H, CLASSES), make_ssm, "output_linear.0", glu=True, norm="affine")
+    stored = {"acc": np.array(93.0), "epoch": np.array(9)}
+    for name, array in arrays.items():
+        name = name.replace("encoder.0", "encoder").replace("decoder.0.output_transform", "decoder")
+        name = re.sub(r"model.layers.(\d).layer", r"s4_layers.\1", name)
+        name = re.sub(r"model.layers.(\d).norm.norm", r"norms.\1", name)
+        # The dense layer is a convolution over one step.
+        stored[f"model.{name}"] = array[..., None] if "output_linear.0.weight" in name else array
+    np.savez(tmp_path / "x.npz", **stored)
+    model = s5.import_weights(tmp_path / "x.npz", "s4d-example")
+    agree(model, U, torch_model(arrays, U, mix, "layer", "output_linear.0"))
 
 
 def test_a_second_kernel_whose_late_start_cannot_be_undone_is_an_error(tmp_path: Path) -> None:
