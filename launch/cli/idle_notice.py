@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from launch.store.view import RunView
 
-# Between two runs of a sweep nothing runs for some seconds, also if all is well.
+# Between two runs of a sweep nothing runs for some seconds, even if all is well.
 LONG_S = 20.0
 _HELD = "held"
 

@@ -45,7 +45,7 @@ class _Waiting:
 def apply_limit(
     folder: str, arrays: Sequence[Array], manifest: Manifest, limit: int | None, listing: QueueSnapshot
 ) -> LimitOutcome:
-    """Let the arrays in the queue share `max_parallel`, also if it was another number when they were submitted.
+    """Let the arrays in the queue share `max_parallel`, even if it was another number when they were submitted.
 
     Args:
         folder: The sweep's folder.

@@ -137,7 +137,7 @@ def build_requests(
     requests: list[SubmitRequest] = []
     for share, array in zip(shares, arrays, strict=True):
         record = replace(array, throttle=share.throttle)
-        # `exec` replaces the shell. The supervisor uses the host's Python, also if the run has a container.
+        # `exec` replaces the shell. The supervisor uses the host's Python, even if the run has a container.
         command = isolated_command(TASK_MODULE, [array_path(want.folder, record.uuid)], want.home)
         script = executor.text(command_lines(command), _parameters(want, record, profile))
         words = executor.command(Path(array_path(want.folder, record.uuid, "sh")))
