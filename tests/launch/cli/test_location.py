@@ -143,18 +143,6 @@ def test_a_sweep_that_would_run_again_in_another_folder_is_told(
     assert "is also under" not in typed("sweep", "x.yaml", *mode, "--on", "station", capsys=capsys)[2]
 
 
-@pytest.mark.parametrize("verb", ["show", "logs", "status", "report", "results"])
-def test_a_run_that_no_sweep_has_is_told_from_one_that_is_missing(
-    place: Path, verb: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = Path("runs", "_single", "digits-s5-s0-01234567")
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text("seed: 0\n")
-    code, _, err = typed(verb, str(folder), capsys=capsys)
-    assert code == 2
-    assert f"{folder} is a run without a sweep" in err and f"`python -m s5 evaluate {folder}`" in err
-
-
 def test_a_name_in_both_places_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     of_profile(place, "old", BAD, "station")
     make_sweep(Path("runs"), "old", [DONE])
@@ -325,26 +313,6 @@ def test_retry_names_what_continues_interrupted_runs(place: Path, capsys: pytest
         "old: nothing to retry",
         "hint: 2 runs not at work; `launch sweep FILE` resumes",
     ]
-
-
-@pytest.mark.parametrize("verb", ["rm", "cancel"])
-def test_a_word_that_names_nothing_could_be_a_sweep_or_a_run(
-    place: Path, verb: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    make_sweep(place.parent / "runs", "older", [DONE])
-    code, _, err = typed(verb, "oldr", capsys=capsys)
-    assert code == 2
-    assert f"no sweep or run 'oldr' under {place.parent / 'runs'}; did you mean older?" in err
-
-
-def test_a_run_of_two_sweeps_is_named_with_its_sweep(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("one", "two"):
-        make_sweep(place.parent / "runs", name, [DONE])
-    run_id = run_id_of(DONE)
-    code, _, err = typed("logs", run_id, capsys=capsys)
-    assert code == 2
-    assert f"2 sweeps have the run {run_id!r}: one/{run_id}, two/{run_id}" in err
-    assert "hint: type SWEEP/RUN\n" in err
 
 
 def test_the_command_that_resumes_has_a_path_that_is_seen_from_here(
