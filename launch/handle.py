@@ -9,6 +9,7 @@ from launch.actions.cancel import cancel, refuse_unreached
 from launch.actions.orphans import refuse_stuck
 from launch.actions.wait import Feeder, ignore, wait_for_end
 from launch.results.gather import Results, gather
+from launch.store.status import with_last_step
 from launch.store.store import Store
 from launch.store.view import RunView
 
@@ -40,7 +41,7 @@ class SweepHandle:
 
     def status(self) -> list[RunView]:
         """Return the view of each run now. Changes nothing."""
-        return self._sweep.state().views()
+        return [with_last_step(view) for view in self._sweep.state().views()]
 
     def wait(
         self,
@@ -78,7 +79,7 @@ class SweepHandle:
             raise
         if not ended:
             raise TimeoutError(f"the sweep {self.name} has not ended after {timeout_s:g} s")
-        return state.views()
+        return [with_last_step(view) for view in state.views()]
 
     def cancel(self) -> list[RunView]:
         """Cancel every run that has not ended, and return the views of these runs; see `launch.cancel`."""

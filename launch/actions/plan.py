@@ -93,9 +93,16 @@ class Plan:
         """The number of selected runs by state; runs without a directory count as `new`."""
         return Counter("new" if view.run_id in self.new else str(view.state) for view in self.views)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        return f"Plan({self._summary!r})"
+
+    @property
+    def _summary(self) -> str:
         counts = ", ".join(f"{count} {word.lower()}" for word, count in self.counts.items())
-        lines = [f"{self.sweep.name} on {self.profile.name}: {plural(len(self.views), 'run')}: {counts}"]
+        return f"{self.sweep.name} on {self.profile.name}: {plural(len(self.views), 'run')}: {counts}"
+
+    def __str__(self) -> str:
+        lines = [self._summary]
         lines += [f"  {state:<9}  {run_id}" for run_id, state, *_ in self._rows()]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join([*lines, *(f"obstacle: {obstacle.message}" for obstacle in self.obstacles)])

@@ -11,7 +11,8 @@ from launch.cli import console
 from launch.cli.report import write_file
 from launch.errors import ExitCode, LaunchError
 from launch.results import export, format
-from launch.results.sorting import by_configuration, sort_records, sort_rows
+from launch.results.sorting import sort_records, sort_rows
+from launch.results.text_table import result_columns
 
 if TYPE_CHECKING:
     import argparse
@@ -136,42 +137,9 @@ def _encode(text: str) -> bytes:
 
 
 def table(rows: Sequence[ResultRow]) -> str:
-    """Return the rows as a text table: accuracies in percent, a missing cell as a dash.
-
-    Each metric has its columns. `published` and `difference` are left out if no row has a published number, `sweep` if
-    all rows are of one sweep, `current` if all are current, `runs` if all runs have succeeded.
-    """
-    keys = export.setting_names(rows)
-    names = format.short_names(keys)
-    metrics = list(dict.fromkeys(row.metric for row in rows)) or ["metric"]
-    groups = by_configuration(rows)
-    columns: dict[str, list[str]] = {}
-    if len({row.sweep for row in rows if row.sweep}) > 1:
-        columns["sweep"] = [group[0].sweep or format.MISSING for group in groups]
-    columns["experiment"] = [group[0].experiment for group in groups]
-    cells = [format.setting_cells(group[0].settings, keys) for group in groups]
-    columns |= {names[key]: [row[number] for row in cells] for number, key in enumerate(keys)}
-    texts = len(columns)
-    columns["seeds"] = [_seeds(group[0]) for group in groups]
-    for metric in metrics:
-        columns |= _metric_columns(metric, groups, several=len(metrics) > 1)
-    numeric = list(columns)[texts:]
-    if not all(row.current for row in rows):
-        columns["current"] = ["yes" if group[0].current else "no" for group in groups]
-    if any(set(row.states) - {"SUCCEEDED"} for row in rows):
-        columns["runs"] = [_states(group[0]) for group in groups]
+    """Return the rows as a text table for the terminal; see `result_columns`."""
+    columns, numeric = result_columns(rows)
     return _text(columns, numeric, elastic="experiment")
-
-
-def _metric_columns(metric: str, groups: Sequence[Sequence[ResultRow]], *, several: bool) -> dict[str, list[str]]:
-    """Return the columns of one metric: its mean, and published values and differences if there are any."""
-    found = [next((row for row in group if row.metric == metric), None) for group in groups]
-    numbers = format.table_cells(found)
-    headings = [f"{metric} %" if format.is_percent(metric) else metric, "published", "difference"]
-    if several:
-        headings[1:] = [f"{word} {metric}" for word in headings[1:]]
-    compared = any(row is not None and row.published is not None for row in found)
-    return {heading: [row[place] for row in numbers] for place, heading in enumerate(headings[: 3 if compared else 1])}
 
 
 def runs_table(records: Sequence[Mapping[str, Any]]) -> str:
@@ -203,12 +171,3 @@ def _cell(name: str, value: Any) -> str:
 def _text(columns: Mapping[str, Sequence[str]], numeric: Sequence[str], elastic: str) -> str:
     rows = list(zip(*columns.values(), strict=True))
     return console.table(list(columns), rows, right=numeric, elastic=elastic if elastic in columns else None)
-
-
-def _seeds(row: ResultRow) -> str:
-    total = sum(row.states.values())
-    return str(len(row.seeds)) if len(row.seeds) == total else f"{len(row.seeds)}/{total}"
-
-
-def _states(row: ResultRow) -> str:
-    return ", ".join(f"{count} {state.lower()}" for state, count in row.states.items()) or format.MISSING

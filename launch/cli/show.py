@@ -13,13 +13,15 @@ from launch.cli import console, formatting
 from launch.errors import ExitCode, LaunchError
 from launch.grammar import format_value
 from launch.results.format import MISSING, value_text
+from launch.store.state import State
+from launch.store.status import with_last_step
 from s5.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from launch.actions.describe import AttemptDetails, RunDetails
+    from launch.actions.describe import RunDetails
     from launch.cli.parser import Parser
     from launch.store.records import AttemptRecord
 
@@ -120,7 +122,7 @@ def _sections(run: RunDetails) -> Iterator[tuple[str, list[str]]]:
         yield "command", [console.printable(shlex.join(command))]
     if run.result:
         yield "results", _pairs({**run.result["metrics"], **_facts(run)})
-    yield "attempts", _attempt_lines(run.attempts) or ["none: it has not been started yet"]
+    yield "attempts", _attempt_lines(run) or ["none: it has not been started yet"]
     yield "files", [line for line in _files(run) if line]
 
 
@@ -172,17 +174,23 @@ def _pairs(values: dict[str, Any]) -> list[str]:
     return [console.printable(f"{key:<{width}}  {value_text(value)}") for key, value in values.items()] or ["none"]
 
 
-def _attempt_lines(attempts: tuple[AttemptDetails, ...]) -> list[str]:
+def _attempt_lines(run: RunDetails) -> list[str]:
     lines: list[str] = []
-    for one in attempts:
+    for one in run.attempts:
         record = one.record
         if record is None:
             lines.append(f"{one.number}  its record cannot be read")
             continue
         began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started))
-        took = MISSING if record.ended is None else formatting.duration(record.ended - record.started)
+        runs = one is run.attempts[-1] and run.view.state == State.RUNNING
+        ended = time.time() if runs else record.ended
+        took = MISSING if ended is None else formatting.duration(ended - record.started)
         job = f", job {record.job_id}" if record.job_id else ""
-        lines.append(console.printable(f"{one.number}  {began}  {took:>7}  {_end(record)}  on {record.machine}{job}"))
+        lines.append(
+            console.printable(
+                f"{one.number}  {began}  {took:>7}  {'running' if runs else _end(record)}  on {record.machine}{job}"
+            )
+        )
     return lines
 
 
@@ -210,7 +218,7 @@ def _files(run: RunDetails) -> Iterator[str]:
 def _as_json(run: RunDetails) -> dict[str, Any]:
     differences = run.differences
     return {
-        **asdict(run.view),
+        **asdict(with_last_step(run.view)),
         "file": run.header.file,
         "backend": run.header.backend,
         "profile": run.header.profile,

@@ -188,4 +188,6 @@ def as_json(views: Sequence[RunView]) -> str:
     """Return runs as a JSON list of objects, one field per attribute of `launch.store.view.RunView`."""
     from dataclasses import asdict
 
-    return json.dumps([asdict(view) for view in views], indent=2, ensure_ascii=False, default=str)
+    from launch.store.status import with_last_step
+
+    return json.dumps([asdict(with_last_step(view)) for view in views], indent=2, ensure_ascii=False, default=str)

@@ -9,6 +9,7 @@ from launch.cli.idle_notice import IdleNotice
 from launch.cli.parser import duration
 from launch.cli.watch import exit_code
 from launch.errors import ExitCode
+from launch.store.state import State
 
 if TYPE_CHECKING:
     import argparse
@@ -45,5 +46,7 @@ def execute(args: argparse.Namespace) -> int:
         return ExitCode.SOME_FAILED
     damaged = warn_of_damage([state])
     console.note(f"{sweep.name}: {words}")
+    if all(view.state == State.SUCCEEDED for view in views):
+        console.hint(f"`launch results {sweep.name}` shows the results")
     advise(sweep.name, formatting.count_free(views), formatting.first_failed(views), manifest=state.manifest)
     return ExitCode.USAGE if damaged else exit_code(views)

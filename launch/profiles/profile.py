@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,24 @@ class Profile:
     site: SlurmSettings = field(default_factory=SlurmSettings)
     file: str | None = None
 
+    def __repr__(self) -> str:
+        """Return the settings that differ from the defaults."""
+        words = [repr(self.name), *(f"{key}={value!r}" for key, value in _changed(self) if key not in ("name", "site"))]
+        return f"Profile({', '.join([*words, *(f'{key}={value!r}' for key, value in _changed(self.site))])})"
+
     @property
     def variables(self) -> dict[str, str]:
         """The variables for the environment of a supervisor: `env`, and a variable that lists the names in `env`."""
         return {**self.env, PASS_VARIABLE: ",".join(self.env)} if self.env else {}
+
+
+def _changed(settings: Profile | SlurmSettings) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of the settings that differ from their defaults."""
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if value != default:
+            yield one.name, str(value) if isinstance(value, StrEnum) else value
 
 
 def profile_names(folders: Sequence[Path] | None = None) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from launch.errors import LaunchError
+from launch.errors import LaunchError, plural
 from launch.results.configuration import Configuration, key_of, read_configurations
 from launch.results.groups import RunGroup, group_runs
 from launch.results.latest import Selection, select_views
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """The results of a sweep, or of several; iterating yields the rows.
+    """The results of a sweep, or of several; iterating yields the rows, and `print` shows the table.
 
     Attributes:
         sweep: The name of the sweep; several names are joined by a comma.
@@ -57,6 +57,14 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"Results({self.sweep!r}, {self.metric!r}, {plural(len(self.rows), 'row')})"
+
+    def __str__(self) -> str:
+        from launch.results.text_table import plain_table, result_columns
+
+        return "\n".join([plain_table(*result_columns(self.rows)), *self.notes])
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat record per row: a field per setting, then `metric`, `n`, `mean`, `std` and so on."""

@@ -58,6 +58,10 @@ class ResultRow:
     run_ids: list[str] = field(default_factory=list[str])
     current: bool = True
 
+    def __repr__(self) -> str:
+        values = "".join(f", {name}={getattr(self, name)!r}" for name in ("mean", "std", "published"))
+        return f"ResultRow({self.experiment!r}, {self.settings!r}, seeds={self.seeds!r}, {self.metric!r}{values})"
+
 
 def read_metrics(views: Iterable[RunView]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Read the final metrics of every run that has succeeded.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -226,7 +227,17 @@ def _stopped(run_dir: str, attempt: int, record: AttemptRecord) -> str | None:
     return f"{words} on {record.node}" if record.node else words
 
 
+def with_last_step(view: RunView) -> RunView:
+    """Return a view that has the last step of a run also if the run does not execute now; it reads one more file."""
+    for attempt in range(view.attempts - 1, -1, -1) if view.step is None else ():
+        with suppress(OSError):
+            step, steps = _progress(view.run_dir, attempt)
+            if step is not None:
+                return replace(view, step=step, steps=steps)
+    return view
+
+
 def _progress(run_dir: str, attempt: int) -> tuple[int | None, int | None]:
-    """Return how many steps a running run has done, and how many there are in all."""
+    """Return how many steps an attempt has done, and how many there are in all."""
     line = last_line(Path(attempt_path(run_dir, attempt), TIMING)) or {}
     return line.get("step"), line.get("of")

@@ -31,8 +31,9 @@ class RunView:
         pid: The pid of the last attempt's supervisor.
         started: When the last attempt started, seconds since the epoch.
         ended: When the last attempt ended, seconds since the epoch.
-        step: The number of steps done, for a run that is running.
-        steps: The number of steps in all.
+        step: The number of steps done. `launch.status` and `SweepHandle` know it for every run that has told one, other
+            functions only for a run that is running.
+        steps: The number of steps in all; None if `step` is None.
         run_dir: The run directory.
         resources: The resources it asks for.
         waits: The labels that the run waits for: not all runs with these labels have succeeded.
@@ -57,3 +58,9 @@ class RunView:
     run_dir: str
     resources: Resources
     waits: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        words = [repr(f"{self.sweep}/{self.run_id}"), str(self.state)]
+        words += [f"step {self.step:,} of {self.steps:,}"] if self.step is not None and self.steps is not None else []
+        words += [repr(self.message)] if self.message else []
+        return f"RunView({', '.join(words)})"

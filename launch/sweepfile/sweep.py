@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from launch.errors import printable
+from launch.errors import plural, printable
 from launch.specs.parameters import names_in
 from launch.store.manifest import BLOCK
 from launch.store.records import PublishedNumber
@@ -41,7 +41,7 @@ MAX_RETRIES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """An expanded sweep file.
+    """An expanded sweep file. `print` shows its runs.
 
     Attributes:
         name: The name of the sweep and of its folder under `runs/`.
@@ -66,6 +66,16 @@ class Sweep:
     after: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Sweep({self.name!r}, {plural(len(self.runs), 'run')})"
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}{f' ({self.file})' if self.file else ''}: {plural(len(self.runs), 'run')}"]
+        for run in self.runs:
+            settings = "".join(f" {key}={value}" for key, value in run.settings.items())
+            lines.append(f"  {run.experiment}{settings} seed={run.seed}")
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
 def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:

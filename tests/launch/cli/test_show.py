@@ -77,6 +77,15 @@ def test_each_attempt_tells_its_reason(runs: Path, capsys: pytest.CaptureFixture
     assert printed.count("nan: the loss is \\x1b[31mnan") == 3  # the state and both attempts, without the escape
 
 
+def test_an_attempt_that_runs_is_not_called_one_without_an_end(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(runs, "s", [running := Made(state=State.RUNNING), lost := Made(state=State.LOST, seed=1)])
+    assert main(["show", run_id_of(running)]) == 0
+    printed = capsys.readouterr().out
+    assert "  running  on " in printed and "no end recorded" not in printed
+    assert main(["show", run_id_of(lost)]) == 0
+    assert "no end recorded" in capsys.readouterr().out
+
+
 def test_a_run_that_has_not_begun_or_whose_recipe_is_gone_is_shown_too(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
