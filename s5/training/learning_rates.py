@@ -21,20 +21,24 @@ def find_named_rates(lr_of: Mapping[str, float | None], paths: Sequence[str]) ->
 
     Args:
         lr_of: Rates by name. A name is the end of a path, such as `log_step`, `ssm.D` or the pattern `B_*`. A rate of
-            None leaves the parameter to its group.
+            None leaves the parameter to its group; a model may lack it, since the rate that it takes back may be of a
+            recipe for another family.
         paths: The paths of all parameters, such as `layers.layer.ssm.log_step`.
 
     Raises:
-        UserError: If a name fits no parameter, or two names give one parameter different rates: the order of the names
-            does not belong to the identity of a run, so it cannot decide.
+        UserError: If a name fits no parameter (with a rate of None, if it looks misspelt), or two names give one
+            parameter different rates: the order of the names does not belong to the identity of a run, so it cannot
+            decide.
     """
     rates, sources = dict[str, float](), dict[str, str]()
     for name, rate in lr_of.items():
         matches = [path for path in paths if fnmatchcase(path, name) or fnmatchcase(path, f"*.{name}")]
         if not matches:
-            names = sorted({path.rpartition(".")[2] for path in paths})
+            meant = did_you_mean(name, sorted({path.rpartition(".")[2] for path in paths}))
+            if rate is None and not meant:
+                continue
             raise UserError(
-                f"optim.lr_of: {name} is not a parameter of this model{did_you_mean(name, names)}",
+                f"optim.lr_of: {name} is not a parameter of this model{meant}",
                 hint=f"the parameters are {', '.join(sorted(paths))}",
             )
         for path in matches:

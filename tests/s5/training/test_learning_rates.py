@@ -61,6 +61,8 @@ def test_a_name_of_no_parameter_is_refused_with_the_list() -> None:
     assert LOG_STEP in it.value.hint
     with pytest.raises(UserError, match="step is not a parameter"):  # a name is a whole word
         find_named_rates({"step": None}, PATHS)
+    # a recipe's rate that is taken back, for a model without the parameter
+    assert find_named_rates({"log_step": None}, ["layers.layer.ssm.C", "encoder.weight"]) == {}
 
 
 def test_two_rates_of_one_parameter_are_refused() -> None:
