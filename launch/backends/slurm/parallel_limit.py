@@ -17,7 +17,7 @@ from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.job_dependencies import pending_tasks
 from launch.backends.slurm.squeue import QueueSnapshot, task_words
 from launch.backends.slurm.throttle import Share, share_limit
-from launch.store.files import read_bytes, replace_file
+from launch.store.files import read_bytes, replace_file, store_errors
 from launch.store.manifest import Manifest
 
 _LIMIT = "limit"
@@ -172,5 +172,6 @@ def _recorded(folder: str, arrays: Sequence[Array], manifest: Manifest) -> int |
 
 
 def _record(folder: str, limit: int | None) -> None:
-    os.makedirs(arrays_folder(folder), exist_ok=True)
+    with store_errors(f"make {arrays_folder(folder)}"):
+        os.makedirs(arrays_folder(folder), exist_ok=True)
     replace_file(os.path.join(arrays_folder(folder), _LIMIT), f"{limit or _NO_LIMIT}\n".encode())
