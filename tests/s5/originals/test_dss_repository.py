@@ -16,6 +16,7 @@ U = np.random.default_rng(7).standard_normal((batch, L, D_IN)).astype(np.float32
 def make_arrays(version: str, *, channels: int = 1, separate: bool = True) -> Tree:
     def make_ssm(draw: Draws) -> Tree:
         re, im = draw.uniform(-1, 0.5, N), draw.uniform(0.1, 3, N)
+        re[0] = 0.3  # only the softmax lets a state grow
         match version:
             case "exp":
                 Lambda = {"Lambda_log_neg_re": re, "Lambda_im": im}
