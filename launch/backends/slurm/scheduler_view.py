@@ -79,5 +79,8 @@ def _why_it_waits(row: QueueRow, array: Array | None, jobs: Mapping[str, str | N
     if row.reason == "Dependency":
         waits = (jobs.get(name.partition("_")[0]) for name in (array.record.waits if array is not None else ()))
         before = ", ".join(dict.fromkeys(job for job in waits if job is not None))
-        return f"waits for job {before}" if before else f"waits for other jobs: `squeue -j {row.job} -o %E` names them"
+        if before:
+            return f"waits for job {before}"
+        why = "max_parallel: " if array is not None and array.record.throttle is not None else ""
+        return f"{why}waits for another job, which `squeue -j {row.job} -o %E` names"
     return row.reason

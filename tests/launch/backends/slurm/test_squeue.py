@@ -88,8 +88,9 @@ def test_why_an_array_waits_for_others_is_said_in_words() -> None:
     before = Array(record=record(uuid="b" * 16, name="before"), job="11")
     after = Array(record=record(waits=("b" * 16 + "_0",)), job="12")
     assert set(scheduler_views([before, after], listing).tasks.values()) == {"waits for job 11"}
-    follows = scheduler_views([Array(record=record(), job="12")], listing)
-    assert set(follows.tasks.values()) == {"waits for other jobs: `squeue -j 12 -o %E` names them"}
+    for throttle, why in ((None, ""), (1, "max_parallel: ")):
+        follows = scheduler_views([Array(record=record(throttle=throttle), job="12")], listing)
+        assert set(follows.tasks.values()) == {f"{why}waits for another job, which `squeue -j 12 -o %E` names"}
 
 
 @pytest.mark.parametrize(
