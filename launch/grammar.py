@@ -17,6 +17,9 @@ from itertools import islice
 from typing import Any, cast
 
 MAX_CHOICES = 100_000
+MAX_KEY = 200  # a key names a file too: a config group and its choice
+MAX_DIGITS = 300  # more digits than a float can have before it is infinite
+_MAX_TEXT = 10_000  # Hydra's parser takes seconds for a longer text
 
 _INT = re.compile(r"[+-]?(?:0|[1-9](?:_?[0-9])*)")
 _FLOAT = re.compile(
@@ -137,12 +140,18 @@ def parse_value(text: str) -> Any:
         GrammarError: If the text is not in the grammar.
     """
     if _INT.fullmatch(text):
-        return int(text)
+        return _whole(text)
     if _FLOAT.fullmatch(text):
         return float(text)
     if _WORD.fullmatch(text) and text.lower() not in _RESERVED:
         return text
     return _parse(f"x={text}").value
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise GrammarError(f"a number of {len(text):,} digits; at most {MAX_DIGITS} are allowed")
+    return int(text)
 
 
 def parse_override(text: str) -> Override:
@@ -160,6 +169,8 @@ def parse_override(text: str) -> Override:
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Override:
     """Parse an override with Hydra's own parser."""
+    if len(text) > _MAX_TEXT:
+        raise GrammarError(f"a text of {len(text):,} characters; at most {_MAX_TEXT:,} are allowed")
     from hydra.core.override_parser.types import OverrideType
     from hydra.errors import HydraException
 
@@ -210,6 +221,8 @@ def _element(value: Any) -> Any:
     match value:
         case QuotedString():
             return value.text
+        case int() if abs(value) >= 10**MAX_DIGITS:
+            raise GrammarError(f"a number of more than {MAX_DIGITS} digits")
         case Sweep():
             raise GrammarError("choice(), range() and similar functions cannot stand inside a list or mapping")
         case list():
@@ -262,6 +275,8 @@ def _quote(text: str) -> str:
 
 def key_problem(key: str) -> tuple[str, str | None] | None:
     """Return the problem with the key of an override (with prefix and package) and a hint; None if it is valid."""
+    if len(key) > MAX_KEY:
+        return f"a key of {len(key):,} characters; at most {MAX_KEY} are allowed", None
     if not _KEY.fullmatch(key):
         return "not a key of Hydra's override grammar", "write it as a dotted path, such as optim.lr"
     bare = key.lstrip("+~").partition("@")[0]

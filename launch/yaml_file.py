@@ -15,6 +15,9 @@ from typing import Any, cast
 import yaml
 
 from launch.errors import FileError, SweepError, did_you_mean, nearest, printable
+from launch.grammar import MAX_DIGITS, MAX_KEY
+from s5.config.yaml_limits import check_extent
+from s5.run_dir.regular_file import UnfitFile, read_regular
 
 _SHOWN = 10
 
@@ -34,12 +37,39 @@ class _Loader(_Base):
             node.checked = True
             seen: set[str] = set()
             for key, _ in node.value:
-                if (text := str(key.value)) in seen:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise yaml.MarkedYAMLError(None, None, "a key that is a list or a mapping", key.start_mark)
+                if (text := key.value) in seen:
                     problem = f"the key {text!r} appears twice in one mapping"
-                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                    raise yaml.MarkedYAMLError(None, None, problem, key.start_mark)
+                if len(text) > MAX_KEY:
+                    problem = f"a key of {len(text):,} characters; at most {MAX_KEY} are allowed"
+                    raise yaml.MarkedYAMLError(None, None, problem, key.start_mark)
                 seen.add(text)
         _Base.flatten_mapping(self, node)
 
+    def plain(self, node: Any) -> Any:
+        """Return the value of a boolean, a number or null; a tag such as `!!int` may stand before any text."""
+        kind = node.tag.rpartition(":")[2]
+        text = self.construct_scalar(node)
+        kinds = ("int", "float") if kind == "float" else (kind,)
+        if not any(_PATTERNS[one].fullmatch(text) for one in kinds):
+            problem = f"{describe(text)} is not a value of the type !!{kind}"
+            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
+        if kind == "int" and sum(map(str.isdigit, text)) > MAX_DIGITS:
+            problem = f"a number of {len(text):,} digits; at most {MAX_DIGITS} are allowed"
+            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
+        return getattr(_Base, f"construct_yaml_{kind}")(self, node)
+
+    def unknown_tag(self, node: Any) -> Any:
+        """Raise for a tag of a type that no key has, such as `!!binary`, `!!set` or one of a program's own."""
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        problem = f"the tag {describe(tag)} is not allowed here; remove it, or use one of {', '.join(_TAGS)}"
+        raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
+
+
+_PATTERNS: dict[str, re.Pattern[str]] = {}
+_TAGS = ("!!str", "!!int", "!!float", "!!bool", "!!null", "!!seq", "!!map")
 
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -53,7 +83,13 @@ for _tag, _pattern, _first in (
     ),
     ("merge", r"<<", "<"),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+    _PATTERNS[_tag] = re.compile(rf"^(?:{_pattern})$")
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _PATTERNS[_tag], list(_first))
+for _tag in ("bool", "int", "float", "null"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.plain)
+for _tag in ("binary", "timestamp", "set", "omap", "pairs"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.unknown_tag)
+_Loader.add_constructor(None, _Loader.unknown_tag)
 
 
 @dataclass(frozen=True)
@@ -151,10 +187,16 @@ def read_yaml(path: Path, place: Place) -> dict[str, Any]:
     """Read a YAML file whose document is a mapping.
 
     Raises:
-        FileError: If the file is missing, unreadable, empty, not UTF-8, not YAML, or not a mapping.
+        FileError: If the file is missing, unreadable, empty, not UTF-8, not YAML, or not a mapping, or if it exceeds a
+            limit of `s5.config.yaml_limits` or `launch.grammar`.
     """
-    text = _read_text(path, place)
+    return parse_yaml(_read_text(path, place), place)
+
+
+def parse_yaml(text: str, place: Place) -> dict[str, Any]:
+    """Return the content of a YAML file, as `read_yaml` does."""
     try:
+        check_extent(cast("Any", yaml).parse(text, Loader=_Loader))
         value = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, text, place) from error
@@ -169,7 +211,7 @@ def read_yaml(path: Path, place: Place) -> dict[str, Any]:
 
 def _read_text(path: Path, place: Place) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_regular(path).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise place.error("no such file", _nearby(path)) from error
     except IsADirectoryError as error:
@@ -177,6 +219,8 @@ def _read_text(path: Path, place: Place) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise place.error(f"line {line}: not UTF-8 text", "save the file as UTF-8") from error
+    except UnfitFile as error:
+        raise place.error(str(error)) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise place.error(f"cannot be read: {reason}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from math import inf
 from typing import Any
 
 from launch.errors import LaunchError, did_you_mean
@@ -58,6 +57,15 @@ _OPTIONAL = ("mem_gb", "timeout_min")
 _FRACTIONAL = ("mem_gb", "timeout_min", "mem_growth")
 _UNITS = {"mem_gb": "in GiB: 16, not 16G", "timeout_min": "in minutes: 90, not 1h30 or 1:30:00"}
 _MOST_GROWTH = 10
+# Far above any machine: a larger number is a slip of the key, and could overflow where it is multiplied.
+_MOST = {
+    "nodes": 10**5,
+    "tasks_per_node": 10**4,
+    "gpus_per_node": 10**3,
+    "cpus_per_task": 10**4,
+    "mem_gb": 2**20,
+    "timeout_min": 10 * 366 * 24 * 60,
+}
 _MAY_BE_ZERO = ("gpus_per_node",)
 
 
@@ -73,13 +81,19 @@ def _check(key: str, value: Any, known: set[str]) -> None:
     kinds = (int, float) if key in _FRACTIONAL else (int,)
     if isinstance(value, bool) or not isinstance(value, kinds):
         wanted = "a number" if key in _FRACTIONAL else "a whole number"
-        raise LaunchError(f"resources.{key}: {value!r} is not {wanted}", hint=_UNITS.get(key))
+        raise LaunchError(f"resources.{key}: {_short(value)} is not {wanted}", hint=_UNITS.get(key))
     if key == "mem_growth":
         allowed, message = 1 <= value <= _MOST_GROWTH, f"must be a number from 1 to {_MOST_GROWTH}"
     elif key in _FRACTIONAL:
-        allowed, message = 0 < value < inf, "must be a number above 0"
+        allowed, message = 0 < value <= _MOST[key], f"must be a number above 0, at most {_MOST[key]:,}"
     else:
         least = 0 if key in _MAY_BE_ZERO else 1
-        allowed, message = value >= least, f"must be a whole number from {least}"
+        allowed = least <= value <= _MOST[key]
+        message = f"must be a whole number from {least} to {_MOST[key]:,}"
     if not allowed:
-        raise LaunchError(f"resources.{key}: {value!r} is not allowed: it {message}")
+        raise LaunchError(f"resources.{key}: {_short(value)} is not allowed: it {message}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

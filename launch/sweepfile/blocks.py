@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,18 @@ _OF_THE_SWEEP = ("name", "after")
 _AXES = {"grid": read_grid, "zip": read_zip, "list": read_list, "random": read_random}
 _MAX_SEED = 2**32 - 1
 _MAX_SEEDS = 10_000
+_MAX_FILES = 200
+
+
+@dataclass(frozen=True)
+class _Trail:
+    """The way to a file: the files whose `include` led to it, and how many the sweep has included so far."""
+
+    files: tuple[Path, ...] = ()
+    included: list[Path] = field(default_factory=list[Path])
+
+    def to(self, path: Path) -> _Trail:
+        return replace(self, files=(*self.files, path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +78,8 @@ class Block:
     children: tuple[Block, ...] = ()
 
 
-def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[Path, ...] = ()) -> Block:
-    """Read a block and the blocks inside it; `chain` contains the files whose `include` led to this one.
+def _read_block(section: dict[str, Any], place: Place, path: Path, trail: _Trail) -> Block:
+    """Read a block and the blocks inside it.
 
     Raises:
         SweepError: If a part of the block is not valid.
@@ -89,19 +101,23 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
         resources=read_resources(section["resources"], place.key("resources")) if "resources" in section else {},
         command=_read_command(section["command"], place.key("command")) if "command" in section else None,
         published=read_published(section["paper"], place.key("paper")) if "paper" in section else (),
-        children=(*_read_blocks(section, place, path, chain), *_read_includes(section, place, path, chain)),
+        children=(*_read_blocks(section, place, path, trail), *_read_includes(section, place, path, trail)),
     )
 
 
-def read_file(path: Path, place: Place, chain: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Block]:
-    """Return a sweep file's top-level mapping and its block; `chain` contains the files that include this one."""
+def read_file(path: Path, place: Place) -> tuple[dict[str, Any], Block]:
+    """Return a sweep file's top-level mapping and its block."""
+    return _read_file(path, place, _Trail())
+
+
+def _read_file(path: Path, place: Place, trail: _Trail) -> tuple[dict[str, Any], Block]:
     section = read_yaml(path, place)
     for key in section:
         if key not in TOP_KEYS and ("." in key or "/" in key or "=" in key):
             raise place.key(key).error("unknown key", "put overrides under base, and varied keys under grid")
     place.known_keys(section, TOP_KEYS)
     block = {key: value for key, value in section.items() if key not in _OF_THE_SWEEP}
-    return section, read_block(block, place, path, (*chain, path))
+    return section, _read_block(block, place, path, trail.to(path))
 
 
 def _task_key(section: dict[str, Any]) -> str | None:
@@ -156,7 +172,7 @@ def _read_command(raw: Any, place: Place) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _read_blocks(section: dict[str, Any], place: Place, path: Path, chain: tuple[Path, ...]) -> list[Block]:
+def _read_blocks(section: dict[str, Any], place: Place, path: Path, trail: _Trail) -> list[Block]:
     if "blocks" not in section:
         return []
     place = place.key("blocks")
@@ -167,11 +183,11 @@ def _read_blocks(section: dict[str, Any], place: Place, path: Path, chain: tuple
     for i, item in enumerate(items):
         at = place.item(i)
         at.known_keys(at.mapping(item), BLOCK_KEYS)
-        blocks.append(read_block(item, at, path, chain))
+        blocks.append(_read_block(item, at, path, trail))
     return blocks
 
 
-def _read_includes(section: dict[str, Any], place: Place, path: Path, chain: tuple[Path, ...]) -> list[Block]:
+def _read_includes(section: dict[str, Any], place: Place, path: Path, trail: _Trail) -> list[Block]:
     """Read the files that a block includes, each as its own block."""
     if "include" not in section:
         return []
@@ -184,20 +200,25 @@ def _read_includes(section: dict[str, Any], place: Place, path: Path, chain: tup
     for i, name in enumerate(names):
         at = place.item(i) if isinstance(raw, list) else place
         at.text(name, "name it relative to this file", "the name of a file")
-        blocks.append(_read_include(path.parent / name, at, chain))
+        blocks.append(_read_include(path.parent / name, at, trail))
     return blocks
 
 
-def _read_include(path: Path, place: Place, chain: tuple[Path, ...]) -> Block:
-    known = [file.resolve() for file in chain]
-    if path.resolve() in known:
-        circle = [*chain[known.index(path.resolve()) :], path]
+def _read_include(path: Path, place: Place, trail: _Trail) -> Block:
+    known = [os.path.realpath(file) for file in trail.files]
+    if (real := os.path.realpath(path)) in known:
+        circle = [*trail.files[known.index(real) :], path]
         raise place.error("cyclic include: " + " -> ".join(printable(os.path.normpath(file)) for file in circle))
+    # Files that include each other's includes twice would be read a number of times that grows without limit.
+    trail.included.append(path)
+    if len(trail.included) > _MAX_FILES:
+        hint = "a file that several files include is counted each time"
+        raise place.error(f"more than {_MAX_FILES} files are included", hint)
     file = printable(os.path.normpath(path))
     try:
-        return read_file(path, Place(file), chain)[1]
+        return _read_file(path, Place(file), trail)[1]
     except SweepError as error:
         # A missing file is a mistake in the file that names it.
-        if error.key is None and error.file == file and not path.is_file():
+        if error.key is None and error.file == file and not os.path.isfile(path):
             raise place.error(error.message.removeprefix(f"{file}: ") + f": {file}", error.hint) from error
         raise

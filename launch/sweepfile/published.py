@@ -59,7 +59,7 @@ def _read_row(raw: Any, place: Place) -> PublishedRow:
         places={key: at for key, (_, at) in flat.items()},
         metric=_text(row, "metric", place),
         value=_number(row["value"], place.key("value")),
-        std=None if row.get("std") is None else _number(row["std"], place.key("std")),
+        std=None if row.get("std") is None else _deviation(row["std"], place.key("std")),
         source=_text(row, "source", place) or "",
     )
 
@@ -77,6 +77,12 @@ def _number(value: Any, place: Place) -> float:
     return float(value)
 
 
+def _deviation(value: Any, place: Place) -> float:
+    if (std := _number(value, place)) < 0:
+        raise place.error(f"{std:g} is not a standard deviation: it must be at least 0")
+    return std
+
+
 def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> PublishedNumber:
     """Return the number of a row; take a missing experiment from the block and a missing metric from the sweep.
 
@@ -91,9 +97,13 @@ def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> P
         message = f"no run is of the experiment {experiment}{did_you_mean(experiment, known)}"
         raise row.place.key("experiment").error(message, f"the experiments are {', '.join(known)}")
     metric = row.metric or metric
-    if metric.rpartition("/")[2] in ("accuracy", "error") and not 0 <= row.value <= 1:
+    is_share = metric.rpartition("/")[2] in ("accuracy", "error")
+    if is_share and not 0 <= row.value <= 1:
         hint = f"a fraction, not percent: {row.value / 100:g}"
         raise row.place.key("value").error(f"{row.value:g} is not a valid {metric}: it must be between 0 and 1", hint)
+    if is_share and row.std is not None and row.std > 1:
+        hint = f"a fraction, not percent: {row.std / 100:g}"
+        raise row.place.key("std").error(f"{row.std:g} is not a valid standard deviation of {metric}", hint)
     return PublishedNumber(
         experiment=experiment,
         settings=dict(row.settings),

@@ -73,6 +73,8 @@ def _bound(value: Any, place: Place, whole: bool) -> float:
 
 
 def _checked(interval: Interval, place: Place) -> Interval:
+    if not math.isfinite(interval.low) or not math.isfinite(interval.high):
+        raise place.error(f"the bounds {interval.low} and {interval.high} must be finite numbers")
     if interval.low > interval.high:
         raise place.error(f"the lower bound {interval.low} lies above the upper bound {interval.high}")
     if interval.log and interval.low <= 0:

@@ -85,11 +85,14 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
         SweepError: If the file or an override is not valid.
     """
     place = Place(printable(str(file)))
-    fixed = read_command_line(overrides)
     try:
-        section, block = read_file(file, place)
-    except RecursionError as error:
+        return _load(file, place, read_command_line(overrides))
+    except RecursionError as error:  # many files that include each other, each with blocks in blocks
         raise place.error("the file is nested too deeply") from error
+
+
+def _load(file: Path, place: Place, fixed: CommandLine) -> Sweep:
+    section, block = read_file(file, place)
     metric = section.get("metric")
     metric = DEFAULT_METRIC if metric is None else place.key("metric").text(metric, "such as test/accuracy")
     leaves = resolve_blocks(block, fixed)
