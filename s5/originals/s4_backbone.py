@@ -42,7 +42,7 @@ def check_undone(largest: float) -> None:
     """
     if not largest < _MOST_UNDONE:
         raise UserError(
-            "the second kernel of a bidirectional layer of the S4 repository starts one step late, and ours does not: "
+            "the second kernel of a bidirectional layer of the original starts one step late, and ours does not: "
             f"to undo a step multiplies a state by {largest:.3g} here, which leaves too few digits"
         )
 

@@ -9,7 +9,7 @@ from s5.config.choices import Activation, Discretization, Gelu, Measure
 from s5.config.families import S4DConfig
 from s5.errors import UserError
 from s5.originals.layout import Context, Facts, Layout, Row, Source
-from s5.originals.rows import as_complex, parts, torch_dense, torch_glu
+from s5.originals.rows import as_complex, mapped, parts, torch_dense, torch_glu
 from s5.originals.s4_backbone import (
     LAYER,
     RENAMES,
@@ -82,11 +82,11 @@ def _system(context: Context, arrays: list[np.ndarray]) -> _System:
     )
 
 
-def _diagonal(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return C and D of S4D; the last array is D."""
+def _diagonal(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Return the parts of C, and D, of S4D; the last array is D."""
     system, D = _system(context, arrays[:-1]), arrays[-1][0]
     if not context.config.bidirectional:
-        return system.C[0], D
+        return np.real(system.C[0]), np.imag(system.C[0]), D
     assert isinstance(context.config, S4DConfig)
     z = system.A * system.step
     if context.config.discretization is Discretization.zoh:
@@ -95,41 +95,24 @@ def _diagonal(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, n
         gain, back = system.step / (1 - z / 2), (1 - z / 2) / (1 + z / 2)
     check_undone(abs(back).max())
     second = system.C[1] * back
-    return np.concatenate([system.C[0], second], axis=1), D - 2 * (second * gain * system.B).sum(1).real
+    C = np.concatenate([system.C[0], second], axis=1)
+    return np.real(C), np.imag(C), D - 2 * np.real((second * gain * system.B).sum(1))
 
 
-def _low_rank(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return C and D of S4, whose C is stored as C (I − Ā^L) with L = l_kernel; the last two arrays are l_kernel and D.
+def _low_rank(context: Context, arrays: list[np.ndarray]) -> np.ndarray:
+    """Return C of S4, which is stored as C (I − Ā^L) with L = l_kernel, the last array.
 
     A state is a vector of both halves of the conjugate pairs.
     """
-    system, length, D = _system(context, arrays[:-2]), int(arrays[-2].item()), arrays[-1][0]
-    A, P, B = (np.concatenate([part, part.conj()], axis=-1) for part in (system.A, system.P, system.B))
+    system, length = _system(context, arrays[:-1]), int(arrays[-1].item())
+    A, P = (np.concatenate([part, part.conj()], axis=-1) for part in (system.A, system.P))
     C = np.concatenate([system.C, system.C.conj()], axis=-1)
-    eye = np.eye(A.shape[-1])
-    half = system.step[:, :, None] / 2 * (A[..., None] * eye - np.einsum("rhn,rhm->hnm", P, P.conj()))
-    A_bar = np.linalg.solve(eye - half, eye + half)
     if length:  # 0: the layer has never been used, and C is as it was drawn
-        grown = eye - np.linalg.matrix_power(A_bar, length)
+        eye = np.eye(A.shape[-1])
+        half = system.step[:, :, None] / 2 * (A[..., None] * eye - np.einsum("rhn,rhm->hnm", P, P.conj()))
+        grown = eye - np.linalg.matrix_power(np.linalg.solve(eye - half, eye + half), length)
         C = np.linalg.solve(np.swapaxes(grown, 1, 2), C[..., None])[..., 0]
-    N = system.A.shape[-1]
-    if not context.config.bidirectional:
-        return C[0, :, :N], D
-    back = np.linalg.inv(A_bar)
-    check_undone(np.linalg.norm(back, 2, axis=(1, 2)).max())
-    second = np.einsum("hn,hnm->hm", C[1], back)
-    B_bar = np.linalg.solve(eye - half, (system.step * B)[..., None])[..., 0]
-    both = np.concatenate([C[0, :, :N], second[:, :N]], axis=1)
-    return both, D - (second * B_bar).sum(1).real
-
-
-def _output_row(names: tuple[str, ...], convert: Callable[..., tuple[np.ndarray, np.ndarray]], does: str) -> Row:
-    def split(context: Context, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-        C, D = convert(context, arrays)
-        return np.real(C), np.imag(C), D
-
-    ours = tuple(f"{OURS}.ssm.{name}" for name in ("C_re", "C_im", "D"))
-    return Row(names, ours, split, does)
+    return np.concatenate(C[:, :, : system.A.shape[-1]], axis=1)
 
 
 def _log(switch: str, then: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Callable[..., tuple[np.ndarray, ...]]:
@@ -153,12 +136,12 @@ def _s4d_rows() -> tuple[Row, ...]:
     names = tuple(f"{_KERNEL}.{name}" for name in ("C", "B", "A_real", "A_imag", "inv_dt"))
     does = "last axis to complex; if bidirectional, C_2 Λ̄⁻¹ and D − 2 Re(C_2 Λ̄⁻¹ B̄)"
     step = Row((f"{_KERNEL}.inv_dt",), (f"{OURS}.ssm.log_step",), _log("dt_transform"), "log of its `dt_transform`")
-    return *_state_rows(), _output_row((*names, f"{_SSM}.D"), _diagonal, does), step
+    ours = tuple(f"{OURS}.ssm.{name}" for name in ("C_re", "C_im", "D"))
+    return *_state_rows(), Row((*names, f"{_SSM}.D"), ours, _diagonal, does), step
 
 
 def _s4_rows() -> tuple[Row, ...]:
     names = tuple(f"{_KERNEL}.{name}" for name in ("C", "B", "A_real", "A_imag", "inv_dt", "P", "l_kernel"))
-    does = "C̃ (I − Ā^L)⁻¹ with L = l_kernel; if bidirectional, C_2 Ā⁻¹ and D − 2 Re(C_2 Ā⁻¹ B̄)"
     step = _log("dt_transform", lambda step: step[:, 0])
     return (
         *_state_rows(),
@@ -168,7 +151,8 @@ def _s4_rows() -> tuple[Row, ...]:
             lambda _, arrays: np.swapaxes(as_complex(arrays[0]), 0, 1),
             "last axis to complex, the rank as axis 1",
         ),
-        _output_row((*names, f"{_SSM}.D"), _low_rank, does),
+        parts(names, f"{OURS}.ssm.C", _low_rank, "C̃ (I − Ā^L)⁻¹ with L = l_kernel"),
+        mapped(f"{_SSM}.D", f"{OURS}.ssm.D", lambda D: D[0], "without the first axis"),
         Row(
             (f"{_KERNEL}.inv_dt",), (f"{OURS}.ssm.log_step",), step, "log of its `dt_transform`, without the last axis"
         ),
@@ -222,6 +206,7 @@ def _read_s4(source: Source, said: Mapping[str, Any]) -> Facts:
         raise UserError(f"{source.file}: its low-rank part has the rank {rank}, and ours has 1 or 2")
     allowed = _common(source, _KERNEL)
     allowed |= {"measure": measures, "discretization": (Discretization.bilinear,), "dt_tie": (False,)}
+    allowed |= {"late_backward": allowed["bidirectional"]}
     return Facts(allowed, {}, *read_sizes(source))
 
 

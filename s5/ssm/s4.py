@@ -6,7 +6,7 @@ from typing import final
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from s5.config.choices import Discretization, Measure
 from s5.nn.initializers import as_generator, split_complex, to_float32
@@ -56,6 +56,7 @@ class S4(SequenceMixer):
         dt_min: float = 1e-3,
         dt_max: float = 1e-1,
         dt_tie: bool = False,
+        late_backward: bool = False,
         step_rescale: float = 1.0,
         rngs: nnx.Rngs | np.random.Generator,
     ) -> None:
@@ -71,6 +72,8 @@ class S4(SequenceMixer):
             dt_min: Smallest initial step size.
             dt_max: Largest initial step size.
             dt_tie: Whether all features share one step size.
+            late_backward: Begin the second kernel one step late, as the S4 repository does: it reads the steps after a
+                step, and not the step itself.
             step_rescale: Factor on every step size.
             rngs: A NumPy generator, or random streams; one key of the stream `params` is taken.
 
@@ -94,7 +97,7 @@ class S4(SequenceMixer):
         self.D = OutputParam(to_float32(rng.standard_normal(H)))
         self.log_step = StepParam(to_float32(init_log_step(rng, 1 if dt_tie else H, dt_min, dt_max)))
         self.d_model, self.bidirectional = d_model, bidirectional
-        self.discretization, self.step_rescale = discretization, step_rescale
+        self.discretization, self.step_rescale, self.late_backward = discretization, step_rescale, late_backward
 
     def __call__(self, u: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L H"]:
         """Apply the layer to whole sequences; see `SequenceMixer`."""
@@ -104,12 +107,12 @@ class S4(SequenceMixer):
         E, B_bar = self._discretize(steps)
         C = self._output_vectors()
         if steps.resets is None:
-            y = causal_convolution(u, *jnp.moveaxis(compute_kernel(E, B_bar, C, u.shape[1]), 1, 0))
+            forward, *backward = jnp.moveaxis(compute_kernel(E, B_bar, C, u.shape[1]), 1, 0)
+            if self.late_backward:
+                backward = [jnp.pad(kernel[:, :-1], ((0, 0), (1, 0))) for kernel in backward]
+            y = causal_convolution(u, forward, *backward)
         else:
-            y = sum(
-                recurrence(E, B_bar, C[:, direction], u, resets=steps.resets, reverse=bool(direction))[1]
-                for direction in range(C.shape[1])
-            )
+            y = sum(self._run(E, B_bar, C[:, direction], u, steps.resets, direction) for direction in range(C.shape[1]))
         return (y + self.D * u).astype(u.dtype)
 
     def initial_state(self, batch: int) -> Float[Array, "{batch} H N"]:
@@ -124,6 +127,23 @@ class S4(SequenceMixer):
         E, B_bar = self._discretize(steps)
         state, y = recurrence(E, B_bar, self._output_vectors()[:, 0], u, state, steps.resets)
         return state, (y + self.D * u).astype(u.dtype)
+
+    def _run(
+        self,
+        E: Float[Array, "H N N"],
+        B_bar: Float[Array, "H N"],
+        C: Float[Array, "H N"],
+        u: Float[Array, "batch L H"],
+        resets: Bool[Array, "batch L"],
+        direction: int,
+    ) -> Float[Array, "batch L H"]:
+        """Return the outputs of a direction by the recurrence, for rows of several segments."""
+        y = recurrence(E, B_bar, C, u, resets=resets, reverse=bool(direction))[1]
+        if not (direction and self.late_backward):
+            return y
+        # Each step has the output of the next one, unless that begins another segment.
+        later = jnp.where(resets[:, 1:, None], 0, y[:, 1:])
+        return jnp.pad(later, ((0, 0), (0, 1), (0, 0)))
 
     def _discretize(self, steps: Steps) -> tuple[Float[Array, "H N N"], Float[Array, "H N"]]:
         """Return the discrete system of each feature."""

@@ -5,6 +5,7 @@ from typing import ClassVar, final
 
 from s5.config.checks import check_at_least
 from s5.config.choices import Discretization, Measure
+from s5.config.fields import added
 from s5.config.model import ModelConfig
 
 _DIAGONAL = (Measure.legsd, Measure.foud)
@@ -21,6 +22,8 @@ class S4Config(ModelConfig):
         n_ssm: Number of different state and input matrices, which the features share in turn; None for one per feature.
         dt_min, dt_max: Range of the initial step sizes, which are drawn log-uniformly.
         dt_tie: Whether all features share one step size.
+        late_backward: Whether the second direction begins one step late, as in the S4 repository: it reads the steps
+            after a step, and not the step itself.
     """
 
     takes_times: ClassVar[bool] = False
@@ -33,6 +36,7 @@ class S4Config(ModelConfig):
     dt_min: float = 1e-3
     dt_max: float = 1e-1
     dt_tie: bool = False
+    late_backward: bool = added(False)
 
     def __post_init__(self) -> None:
         """Raise ValueError if the measure has no low-rank part, or a size or the range of step sizes is not valid."""
@@ -40,6 +44,8 @@ class S4Config(ModelConfig):
         check_at_least(1, model_d_state=self.d_state, model_n_ssm=self.n_ssm)
         if self.d_state % 2:
             raise ValueError(f"model.d_state={self.d_state} must be even: one state represents a conjugate pair")
+        if self.late_backward and not self.bidirectional:
+            raise ValueError("model.late_backward=true: there is no second direction; set model.bidirectional=true")
         if self.n_ssm is not None and self.d_model % self.n_ssm:
             raise ValueError(f"model.d_model={self.d_model} is not divisible by model.n_ssm={self.n_ssm}")
         if self.measure in _DIAGONAL or self.measure is Measure.lmu:

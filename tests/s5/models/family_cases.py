@@ -70,7 +70,9 @@ CASES: dict[str, ModelConfig] = {
     "lssl": LSSLConfig(**SIZES, dt_min=0.01, dt_max=0.5),
     "linoss": LinOSSConfig(**SIZES),
     "s4": S4Config(**SIZES, dt_min=0.01, dt_max=0.5),
-    "s4-bidirectional": S4Config(**SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True),
+    "s4-bidirectional": S4Config(
+        **SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True, late_backward=True
+    ),
 }
 families = pytest.mark.parametrize("config", CASES.values(), ids=CASES)
 BATCH, L, D_INPUT, D_OUTPUT = 3, 12, 2, 4
