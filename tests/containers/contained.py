@@ -26,13 +26,12 @@ from launch.supervise.arguments import SupervisorArgs
 from s5.run_dir.result import read_metrics
 from tests.engines.daemon import wait_until
 from tests.launch.command_sweep import code_under, command_runs, submit_runs, sweep_of
+from tests.quickly import QUICKLY
 from tests.slurm.trained import TINY, parameters
 
 # Five checkpoints, so that there is time to stop it after the first.
 _SHORT = {**TINY, "train.epochs": 10, "train.checkpoint_every_steps": 8}
-# Of the compiler's work only what every result depends on.
 PLUGIN = Path(__file__).parents[2] / "docs/examples/gru"
-QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 PACKAGES = sysconfig.get_path("purelib")
 
 
