@@ -127,7 +127,7 @@ def sweep_name(store: Store, word: str) -> str:
     name = _name_in_file(Path(word)) if word.endswith(_YAML) else word.rstrip("/")
     if name in names:
         return name
-    if word.endswith(_YAML) and not Path(word).exists():
+    if word.endswith(_YAML) and not os.path.exists(word):
         raise LaunchError(f"{word}: no such sweep file", hint=_sweeps_hint(names))
     if name in sweeps_without_manifest(store):
         raise LaunchError(f"{store.root / name}: the sweep's manifest is missing", hint=REPAIR_HINT)
@@ -181,7 +181,7 @@ def find_target(store: Store, word: str) -> str:
 
 def _matching_runs(store: Store, word: str) -> list[tuple[str, str]]:
     folder = Path(word)
-    if (folder / RUN).is_file() and folder.resolve().parent.parent == store.root.resolve():
+    if os.path.isfile(folder / RUN) and folder.resolve().parent.parent == store.root.resolve():
         return [(folder.resolve().parent.name, folder.resolve().name)]
     sweep, _, beginning = word.rpartition("/")
     sweeps = [sweep] if sweep else store.sweeps()
@@ -220,7 +220,7 @@ def _no_run(store: Store, word: str, kind: str) -> LaunchError:
 
 def _is_without_sweep(folder: Path) -> bool:
     """Return whether a folder is a run that no sweep has, such as one of `python -m s5`."""
-    return (folder / CONFIG).is_file() and not (folder.parent / "manifest").is_dir()
+    return os.path.isfile(folder / CONFIG) and not os.path.isdir(folder.parent / "manifest")
 
 
 def _not_of_a_sweep(folder: str) -> LaunchError:

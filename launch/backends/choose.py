@@ -44,10 +44,10 @@ def submission_profile(header: ManifestHeader, again: str) -> Profile:
     try:
         return load_profile(header.profile)
     except LaunchError as error:
-        name, own = printable(header.profile), profile_names()
+        name, own = printable(header.profile), [name for name in profile_names() if name != header.profile]
         where = f"the sweep {header.sweep} was submitted with the profile {name!r}"
         hint, python_hint = f"`{again} --on PROFILE` uses one of yours: {', '.join(own)}", "pass `on=` one of yours"
-        if header.profile in own and error.hint:
+        if header.profile in profile_names() and error.hint:
             hint, python_hint = f"{error.hint}; or {hint}", f"{error.hint}; or {python_hint}"
         raise LaunchError(f"{where}: {error.message}", hint=hint, python_hint=python_hint) from error
 

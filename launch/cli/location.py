@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -144,4 +145,4 @@ def _sweep_file(header: ManifestHeader) -> str | None:
     names = [header.file] if header.folder is None else [header.file, str(Path(header.folder, header.file))]
     if header.folder not in (None, str(Path.cwd())):
         names.reverse()  # this folder may have another file of the name
-    return next((name for name in names if Path(name).is_file()), None)
+    return next((name for name in names if os.path.isfile(name)), None)  # False also below a folder that is closed

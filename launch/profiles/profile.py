@@ -107,12 +107,14 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
     if PROFILE_NAME.fullmatch(name):
         for folder in folders:
             path = folder / f"{name}.yaml"
-            if path.is_file():
+            if os.path.isfile(path):  # False also if another user has closed the folder
                 return _read(name, path)
         if name == "local":
             return Profile(name=name)
     known = profile_names(folders)
-    message = f"there is no profile {printable(name)!r}{did_you_mean(name, known)}"
+    closed = [f for f in folders if os.path.isdir(f) and not os.access(f, os.R_OK | os.X_OK)]
+    unread = "".join(f"; you may not read {printable(os.fspath(folder))}" for folder in closed)
+    message = f"there is no profile {printable(name)!r}{did_you_mean(name, known)}{unread}"
     # In the repository both `slurm` folders are the same.
     places = {os.path.realpath(folder): os.path.normpath(folder) for folder in reversed(folders)}
     where = ", ".join(map(printable, reversed(places.values())))

@@ -1,13 +1,18 @@
 """A sweep that a colleague has submitted, with a profile that this user does not have."""
 
+import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from launch import api
+from launch.actions.targets import open_store
 from launch.errors import LaunchError
-from tests.launch.cli.test_location import BAD, commands, of_profile, typed
+from launch.profiles.profile import load_profile
+from tests.launch.cli.test_location import BAD, OPEN, commands, of_profile, typed
 from tests.launch.cli.test_location import place as place
 
 
@@ -36,6 +41,34 @@ def test_a_retry_without_the_owners_profile_says_how_to_use_ones_own(
     with pytest.raises(LaunchError) as caught:
         api.retry("old", runs=place)
     assert caught.value.python_hint == "pass `on=` one of yours"
+
+
+def test_folders_that_the_owner_has_closed_are_no_obstacle(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Root may enter any folder, so the calls fail here as they would for another user."""
+    home, profiles = place.parent / "home", place.parent / "slurm"
+    of_profile(place, "old", OPEN, "group")
+    state = open_store(place).sweep("old").state()
+    header = replace(state.manifest.newest_header(), file="x.yaml", folder=str(home))
+    state.freeze(header, [listed.entry for listed in state.manifest.listed.values()])
+    (place.parent / "x.yaml").unlink()
+    stat, access = os.stat, os.access
+
+    def closed_stat(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith((f"{home}/", "slurm/")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *args, **options)
+
+    monkeypatch.setattr("os.stat", closed_stat)
+    monkeypatch.setattr(
+        "os.access", lambda path, mode: str(path) not in ("slurm", str(profiles)) and access(path, mode)
+    )
+    runs = ["--runs", str(place)]
+    code, _, err = typed("status", "old", *runs, capsys=capsys)
+    assert (code, commands(err)) == (0, [["sweep", "FILE", "--on", "group", *runs]])
+    with pytest.raises(LaunchError, match="there is no profile 'group'; you may not read slurm"):
+        load_profile("group")
 
 
 def test_a_profile_that_is_not_valid_is_told_with_both_ways_out(
