@@ -25,6 +25,7 @@ from launch.store.record_json import read_record
 from launch.store.records import AttemptRecord, ManifestHeader, RunRecord
 from launch.store.state import State
 from launch.store.store import REMOVED
+from s5.run_dir.numbers import is_number
 from s5.run_dir.result import CHECKPOINTS, RUN, attempt_dirs
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _of_run(view: RunView, now: float) -> Iterator[Garbage]:
     evaluate or to fine-tune.
     """
     folders = attempt_dirs(Path(view.run_dir))
-    whole = [path for folder in folders for path in _children(folder / CHECKPOINTS) if path.name.isdigit()]
+    whole = [path for folder in folders for path in _children(folder / CHECKPOINTS) if is_number(path.name)]
     whole.sort(key=lambda path: (int(path.name), int(path.parent.parent.name)))
     yield from (_garbage(path, "checkpoint") for path in whole[:-1])
     for folder in (Path(view.run_dir), *folders, *(each / CHECKPOINTS for each in folders)):

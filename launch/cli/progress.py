@@ -87,6 +87,6 @@ def fraction_on_disk(view: RunView) -> float | None:
         try:
             line = last_line(folder / TIMING) or {}
             return min(1.0, line["step"] / line["of"])
-        except (OSError, KeyError, TypeError, ZeroDivisionError):
+        except (OSError, KeyError, TypeError, ArithmeticError):
             continue
     return None

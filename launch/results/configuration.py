@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from s5.config.identity import science_subset
 from s5.errors import UserError
+from s5.run_dir.json_file import parse_json, read_regular
 from s5.run_dir.result import CONFIG, RUN
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Configuration:
 def read_configuration(view: RunView) -> Configuration | None:
     """Return the configuration of a run; None if its files cannot be read."""
     try:
-        record = json.loads(Path(view.run_dir, RUN).read_bytes())
+        record = parse_json(read_regular(Path(view.run_dir, RUN)))
         text, parameters = _seedless(Path(view.run_dir, CONFIG)), record.get("parameters")
         if parameters is None:
             values, science = _values(_SOURCE_IN_SWEEP.sub(r"\1  init_hash: \2", text))

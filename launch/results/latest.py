@@ -8,7 +8,6 @@ there are runs that these submissions do not list. A deletion records it: the de
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,6 +19,7 @@ from launch.store.dependencies import DependencyGraph
 from launch.store.records import Trigger
 from launch.store.state import State
 from launch.store.stored_runs import by_ending, choose_view
+from s5.run_dir.json_file import parse_json, read_regular
 from s5.run_dir.result import RUN
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _repeated(views: Iterable[RunView]) -> dict[str, str]:
 def _identity(view: RunView) -> object:
     """Return the hash in `run.json`; for a file that cannot be read, the run's id."""
     try:
-        return json.loads(Path(view.run_dir, RUN).read_bytes())["science_hash"]
+        return parse_json(read_regular(Path(view.run_dir, RUN)))["science_hash"]
     except (OSError, ValueError, TypeError, KeyError):
         return view.run_id
 

@@ -89,7 +89,9 @@ def _curves(metric: str, views: Sequence[RunView], colours: Mapping[str, str]) -
     for view in views:
         lines = read_metrics(Path(view.run_dir))
         for name in wanted:
-            points = [(float(line["step"]), float(line[name])) for line in lines if line.get(name) is not None]
+            points = [
+                (float(line["step"]), float(line[name])) for line in lines if type(line.get(name)) in (int, float)
+            ]
             if len(points) > 1:
                 colour = colours.get(view.run_id, _COLOURS[-1])
                 curve = Curve(points=thin(points, MAX_POINTS), colour=colour, name=view.run_id)

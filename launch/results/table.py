@@ -80,7 +80,7 @@ def read_metrics(views: Iterable[RunView]) -> tuple[dict[str, dict[str, float]],
                 found[key_of(view)] = {k: float(v) for k, v in result["metrics"].items() if v is not None}
         except (ResultError, OSError) as error:
             unreadable[key_of(view)] = f"the result of {view.run_id} cannot be read: {error}"
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             unreadable[key_of(view)] = f"the result of {view.run_id} is damaged: {error}"
     return found, unreadable
 

@@ -18,6 +18,7 @@ from launch.errors import StoreError
 from launch.store.files import replace_file
 from launch.store.record_json import encode, read_record
 from launch.store.records import AttemptRecord
+from s5.run_dir.numbers import numbers_in
 from s5.run_dir.result import ATTEMPTS
 
 ATTEMPT = "attempt.json"
@@ -27,7 +28,7 @@ LOG = "log.txt"
 def attempt_numbers(run_dir: str) -> list[int]:
     """Return the numbers of a run's attempts, oldest first."""
     try:
-        return sorted(int(name) for name in os.listdir(os.path.join(run_dir, ATTEMPTS)) if name.isdigit())
+        return numbers_in(os.listdir(os.path.join(run_dir, ATTEMPTS)))
     except FileNotFoundError:
         return []
 

@@ -6,6 +6,7 @@ import json
 import os
 
 from launch.store.files import read_bytes, replace_file
+from s5.run_dir.json_file import parse_json
 
 CANCELLED = "cancelled.json"
 
@@ -27,8 +28,9 @@ def cancelled_generation(run_dir: str) -> int | None:
     If the mark cannot be read, every generation counts as cancelled: a run that was cancelled must not start.
     """
     try:
-        document = json.loads(read_bytes(os.path.join(run_dir, CANCELLED)))
-        return int(document["generation"])
+        document = parse_json(read_bytes(os.path.join(run_dir, CANCELLED)))
+        generation = document["generation"]
+        return generation if type(generation) is int else _EVERY_GENERATION
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):

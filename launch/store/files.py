@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from launch.errors import StoreError
+from s5.run_dir.json_file import read_regular
 from s5.run_dir.new_file import move_to_new
 
 FAULT_VARIABLE = "LAUNCH_FAULT"
@@ -53,12 +54,11 @@ def store_error(error: OSError, doing: str) -> StoreError:
 
     `doing` is the action that failed, with the path: `write /runs/x/run.json`.
     """
-    what = os.strerror(error.errno) if error.errno else str(error)
     hint = _HINTS.get(error.errno or 0)
     if hint == _DENIED and isinstance(error.filename, str):
         hint = _owner_hint(error.filename) or hint
     python_hint = hint and hint.replace("`--runs DIR`", "`runs=DIR`")
-    return StoreError(f"cannot {doing}: {what}", hint=hint, python_hint=python_hint)
+    return StoreError(f"cannot {doing}: {words_of(error)}", hint=hint, python_hint=python_hint)
 
 
 def _owner_hint(path: str) -> str | None:
@@ -105,6 +105,11 @@ def check_writable(*folders: str, hint: str | None = None) -> None:
             raise StoreError(problem.message, hint=hint if problem.hint == _DENIED and hint else problem.hint)
 
 
+def words_of(error: OSError) -> str:
+    """Return what went wrong, without the path."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 @contextmanager
 def store_errors(doing: str) -> Generator[None]:
     """Convert an error of the operating system with `store_error` and raise the result."""
@@ -115,18 +120,8 @@ def store_errors(doing: str) -> Generator[None]:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return a file's bytes with few system calls if it is small: `status` reads a file for every run."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        data = os.read(fd, 65536)
-        if len(data) < 65536:
-            return data
-        chunks = [data]
-        while more := os.read(fd, 1 << 20):
-            chunks.append(more)
-        return b"".join(chunks)
-    finally:
-        os.close(fd)
+    """Return the bytes of a regular file."""
+    return read_regular(path)
 
 
 def write_file(path: str, data: bytes, *, durable: bool = False) -> None:

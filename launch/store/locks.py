@@ -45,7 +45,7 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
 def _open(path: str) -> int:
     """Open a file, made if it is missing. In a folder of all users the kernel may forbid O_CREAT for others' files."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 

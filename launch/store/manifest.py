@@ -19,6 +19,8 @@ from launch.errors import StoreError
 from launch.store.files import create_file, fault_point, read_bytes, store_errors
 from launch.store.record_json import from_json, to_json
 from launch.store.records import ManifestEntry, ManifestHeader, Trigger
+from s5.run_dir.json_file import parse_json
+from s5.run_dir.numbers import numbers_in
 
 # The key of a block's name among the settings of its runs. No key of a config has this name.
 BLOCK = "block"
@@ -132,7 +134,8 @@ def generation_numbers(sweep: str) -> list[int]:
             names = os.listdir(folder)
         except FileNotFoundError:
             return []
-    return sorted(int(name[:-6]) for name in names if name.endswith(".jsonl") and name[:-6].isdigit())
+    numbers = (name[:-6].lstrip("0") for name in names if name.endswith(".jsonl"))
+    return [number for number in numbers_in(numbers) if f"{number:04d}.jsonl" in names]
 
 
 def generation_path(sweep: str, generation: int) -> str:
@@ -275,6 +278,6 @@ def _lines(path: str) -> list[bytes]:
 def _parse(kind: type[T], path: str, number: int, line: bytes) -> T:
     where = f"{path}: line {number}"
     try:
-        return from_json(kind, json.loads(line), where)
+        return from_json(kind, parse_json(line), where)
     except ValueError as error:
         raise StoreError(f"{where}: not JSON: {error}") from error

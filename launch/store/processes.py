@@ -67,7 +67,7 @@ def open_process(pid: int, start: int) -> int | None:
     """
     try:
         fd = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):  # a damaged record may have any number
         return None
     if is_alive(pid, start):
         return fd

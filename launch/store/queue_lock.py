@@ -11,6 +11,7 @@ from launch.errors import LaunchError
 from launch.store.files import read_bytes
 from launch.store.locks import acquire, is_held
 from launch.store.processes import host
+from s5.run_dir.json_file import parse_json
 
 _FILE = "queue.lock"  # in the sweep's folder
 _NOTE_S = 1.0  # how long a process with the lock may take to write its pid into the file
@@ -38,7 +39,7 @@ def read_queue_owner(sweep: str) -> QueueOwner | None:
     if not is_held(path):
         return None
     try:
-        note = json.loads(read_bytes(path))
+        note = parse_json(read_bytes(path))
         return QueueOwner(pid=int(note["pid"]), host=str(note["host"]), generation=int(note["generation"]))
     except (OSError, ValueError, KeyError, TypeError):
         return QueueOwner()

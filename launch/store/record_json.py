@@ -17,9 +17,15 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 from launch.errors import StoreError, unknown
 from launch.store.files import read_bytes, store_errors
 from launch.store.records import FORMAT_VERSION, JSON_NAME, OMIT_NONE
+from s5.run_dir.json_file import parse_json
 
 T = TypeVar("T")
 _Reader = Callable[[Any], Any]
+
+# Whole numbers fit into 64 bits, and a time in seconds within `_MOST` can be shown as a date.
+_MOST_WHOLE = 1 << 63
+_MOST = 1e16
+_SHOWN_CHARS = 80
 
 _WORDS = {
     int: "a whole number",
@@ -78,7 +84,7 @@ def read_record(kind: type[T], file: str) -> T:
     with store_errors(f"read {file}"):
         data = read_bytes(file)
     try:
-        return from_json(kind, json.loads(data), file)
+        return from_json(kind, parse_json(data), file)
     except ValueError as error:
         raise StoreError(f"{file}: not JSON: {error}") from error
 
@@ -175,7 +181,7 @@ def _member(kind: type[StrEnum], value: Any) -> StrEnum:
 
 def _one_of(kinds: tuple[type, ...], value: Any) -> Any:
     if type(value) not in kinds:
-        raise ValueError(f"{value!r} is not {' or '.join(_WORDS[kind] for kind in kinds)}")
+        raise ValueError(f"{_shown(value)} is not {' or '.join(_WORDS[kind] for kind in kinds)}")
     return value
 
 
@@ -183,5 +189,16 @@ def _plain(kind: type, value: Any) -> Any:
     """Return a value unchanged; raise ValueError if it has the wrong type. A float field takes whole numbers too."""
     wanted = (int, float) if kind is float else kind
     if not isinstance(value, wanted) or isinstance(value, bool) is not (kind is bool):
-        raise ValueError(f"{value!r} is not {_WORDS[kind]}")
+        raise ValueError(f"{_shown(value)} is not {_WORDS[kind]}")
+    if kind in (int, float) and not abs(value) <= (_MOST if kind is float else _MOST_WHOLE):  # NaN is not either
+        raise ValueError(f"{_shown(value)} is not {_WORDS[kind]} in range")
     return value
+
+
+def _shown(value: object) -> str:
+    """Return the beginning of a value's text: a damaged value may be long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not print a whole number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from launch.store.processes import host, is_mark_alive, own_mark
 from launch.store.record_json import encode, from_json
 from launch.store.records import RunRecord, row_of
 from launch.store.run_result import has_result
+from s5.run_dir.json_file import parse_json
 from s5.run_dir.result import CONFIG, LOCK, RUN
 
 _NEW = ".new-"
@@ -210,7 +210,7 @@ def _is_same_run(file: str, before: bytes | None, record: RunRecord) -> bool:
         StoreError: If it describes another run.
     """
     try:
-        found = from_json(RunRecord, json.loads(before or b""), file)
+        found = from_json(RunRecord, parse_json(before or b""), file)
     except (ValueError, StoreError):
         return False
     if found.science_hash != record.science_hash:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from launch.errors import StoreError
 from launch.store.attempts import attempt_numbers, attempt_path
 from launch.store.files import fault_point, read_bytes, store_errors, sync_file
 from launch.store.liveness import is_locked
+from s5.run_dir.json_file import parse_json
 from s5.run_dir.result import RESULT, ResultError, publish, read_result, write_result
 
 
@@ -45,7 +45,7 @@ def _accept_numbers(path: str) -> None:
     """
     file = os.path.join(path, RESULT)
     try:
-        document: object = json.loads(read_bytes(file))
+        document: object = parse_json(read_bytes(file))
     except (OSError, ValueError):
         return  # `publish_result` says what is wrong
     found = cast("dict[str, Any]", document) if isinstance(document, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,13 +11,15 @@ from pathlib import Path
 from launch.errors import StoreError
 from launch.store.attempts import attempt_path, read_attempt
 from launch.store.cancel_mark import CANCELLED, cancelled_generation
-from launch.store.files import read_bytes
+from launch.store.files import read_bytes, words_of
 from launch.store.liveness import is_alive
 from launch.store.manifest import ListedRun
 from launch.store.records import AttemptRecord
 from launch.store.scheduler_view import SchedulerView
 from launch.store.state import RESUMABLE, TERMINAL, Reason, State
 from launch.store.view import QUEUED, RunView
+from s5.run_dir.json_file import parse_json
+from s5.run_dir.numbers import numbers_in
 from s5.run_dir.result import ATTEMPTS, CONFIG, RESULT, RUN, TIMING, last_line
 
 # The words in `SchedulerView.ends` for a machine that failed under a job. They are Slurm's.
@@ -185,9 +186,9 @@ def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, AttemptRecord | 
     if ATTEMPTS not in names:
         return -1, None, None
     try:
-        attempt = max((int(n) for n in os.listdir(os.path.join(run_dir, ATTEMPTS)) if n.isdigit()), default=-1)
+        attempt = max(numbers_in(os.listdir(os.path.join(run_dir, ATTEMPTS))), default=-1)
     except OSError as error:
-        return -1, None, f"{os.path.join(run_dir, ATTEMPTS)}: {os.strerror(error.errno or 0)}"
+        return -1, None, f"{os.path.join(run_dir, ATTEMPTS)}: {words_of(error)}"
     if attempt < 0:
         return -1, None, None
     try:
@@ -203,9 +204,9 @@ def _bad_file(run_dir: str, names: list[str]) -> str | None:
             return f"{os.path.join(run_dir, name)}: missing; {_REPAIR_HINT}"
     file = os.path.join(run_dir, RUN)
     try:
-        json.loads(read_bytes(file))
+        parse_json(read_bytes(file))
     except OSError as error:
-        return f"{file}: {os.strerror(error.errno or 0)}"
+        return f"{file}: {words_of(error)}"
     except ValueError as error:
         return f"{file}: not JSON: {error}; {_REPAIR_HINT}"
     return None
@@ -240,4 +241,5 @@ def with_last_step(view: RunView) -> RunView:
 def _progress(run_dir: str, attempt: int) -> tuple[int | None, int | None]:
     """Return how many steps an attempt has done, and how many there are in all."""
     line = last_line(Path(attempt_path(run_dir, attempt), TIMING)) or {}
-    return line.get("step"), line.get("of")
+    step, steps = line.get("step"), line.get("of")
+    return step if type(step) is int else None, steps if type(steps) is int else None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from launch.errors import LaunchError
 from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
 from launch.store.state import Reason
+from s5.run_dir.numbers import numbers_in
 from s5.run_dir.result import CHECKPOINTS
 
 # For sweeps of older versions, which have no number for node failures.
@@ -92,4 +93,4 @@ def _last_step(path: str) -> int:
         names = os.listdir(os.path.join(path, CHECKPOINTS))
     except OSError:
         return -1
-    return max((int(name) for name in names if name.isdigit()), default=-1)
+    return max(numbers_in(names), default=-1)

@@ -45,7 +45,7 @@ def is_locked(fd: int) -> bool:
 def is_held(path: str | Path) -> bool:
     """Return whether a process holds the lock on a file; False if there is no such file. Does not lock the file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

@@ -18,9 +18,11 @@ import os
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from s5.run_dir.json_file import parse_json, read_regular, read_tail
 from s5.run_dir.new_file import copy_to_new
+from s5.run_dir.numbers import numbers_in
 
 RESULT_VERSION = 1
 
@@ -108,7 +110,7 @@ def read_result(run_dir: Path) -> dict[str, Any] | None:
     """
     path = run_dir / RESULT
     try:
-        document = json.loads(path.read_text())
+        document = parse_json(read_regular(path))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -123,8 +125,7 @@ def read_result(run_dir: Path) -> dict[str, Any] | None:
 def attempt_dirs(run_dir: Path) -> list[Path]:
     """Return the folders of a run's attempts, oldest first."""
     with contextlib.suppress(FileNotFoundError):
-        numbers = sorted(int(entry.name) for entry in os.scandir(run_dir / ATTEMPTS) if entry.name.isdigit())
-        return [run_dir / ATTEMPTS / str(number) for number in numbers]
+        return [run_dir / ATTEMPTS / str(number) for number in numbers_in(os.listdir(run_dir / ATTEMPTS))]
     return []
 
 
@@ -150,38 +151,51 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
         own = read_lines(attempt_dir / METRICS)
         if not own:
             continue
-        resumed = own[0].get("resumed_from")
-        before = (
-            [line for line in chains.get(resumed["attempt"], []) if line["step"] <= resumed["step"]] if resumed else []
-        )
-        newest = chains[int(attempt_dir.name)] = before + [line for line in own if "step" in line]
+        start = own[0].get("resumed_from")
+        resumed = cast("dict[str, Any]", start) if isinstance(start, dict) else {}
+        earlier, last = resumed.get("attempt"), resumed.get("step")
+        before = chains.get(earlier, []) if isinstance(earlier, int) and _is_number(last) else []
+        newest = chains[int(attempt_dir.name)] = [
+            *(line for line in before if line["step"] <= last),
+            *(line for line in own if _is_number(line.get("step"))),
+        ]
     return newest
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the JSON objects of a `.jsonl` file without an incomplete last line; an empty list if there is no file."""
+    """Return the JSON objects of a `.jsonl` file, without an incomplete last line and without damaged lines.
+
+    The list is empty if the file is missing or cannot be read.
+    """
     try:
-        text = path.read_text(errors="replace")
-    except FileNotFoundError:
+        text = read_regular(path)
+    except OSError:
         return []
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    return [json.loads(line) for line in whole if line.startswith("{")]
+    whole = text[: text.rfind(b"\n") + 1].splitlines()
+    return [found for line in whole if (found := _object(line)) is not None]
 
 
 def last_line(path: Path, tail_bytes: int = 4096) -> dict[str, Any] | None:
     """Return the last complete JSON object in the last `tail_bytes` of a `.jsonl` file; None if there is no object."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - tail_bytes))
-            tail = file.read()
-    except FileNotFoundError:
+        tail = read_tail(path, tail_bytes)
+    except OSError:
         return None
-    for line in reversed(tail[: tail.rfind(b"\n") + 1].splitlines()):
-        with contextlib.suppress(ValueError):
-            value = json.loads(line)
-            if isinstance(value, dict):
-                return value
+    lines = reversed(tail[: tail.rfind(b"\n") + 1].splitlines())
+    return next((found for line in lines if (found := _object(line)) is not None), None)
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a line; None if there is none."""
+    with contextlib.suppress(ValueError):
+        value = parse_json(line) if line.startswith(b"{") else None
+        if isinstance(value, dict):
+            return cast("dict[str, Any]", value)
     return None
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
 
 
 def _finite(value: Any) -> Any:

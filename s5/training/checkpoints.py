@@ -23,6 +23,8 @@ import jax
 import numpy as np
 
 from s5.errors import UserError, say
+from s5.run_dir.json_file import parse_json, read_regular
+from s5.run_dir.numbers import is_number
 from s5.run_dir.result import CHECKPOINTS, attempt_dirs
 
 # Since version 2, one array holds a parameter of all layers, stacked.
@@ -177,7 +179,7 @@ def read(path: Path) -> Checkpoint:
         UserError: If it is valid, but another version of this code wrote it in another layout.
     """
     try:
-        facts = json.loads((path / META).read_text())
+        facts = parse_json(read_regular(path / META))
         expected = facts.pop("digest")
         with _plain_path(path.absolute()) as folder:
             stored = _checkpointer().restore(folder / STATE)
@@ -235,7 +237,7 @@ def _checkpoints(run_dir: Path) -> Iterable[Path]:
     for attempt_dir in attempt_dirs(run_dir):
         folder = attempt_dir / CHECKPOINTS
         if folder.is_dir():
-            yield from (folder / name for name in os.listdir(folder) if name.isdigit())
+            yield from (folder / name for name in os.listdir(folder) if is_number(name))
 
 
 def _drop_old(run_dir: Path, keep: int) -> None:

@@ -18,6 +18,7 @@ from launch.backends.slurm.cluster_identity import ClusterIdentity, configuratio
 from launch.errors import BackendError, StoreError
 from launch.store.files import read_bytes, replace_file
 from launch.store.locks import acquire
+from s5.run_dir.json_file import parse_json
 
 # The job with its array tasks, state, reason, nodes, user, name. The name comes last, since it may contain `|`.
 FORMAT = "%i|%T|%r|%N|%u|%j"
@@ -183,7 +184,7 @@ def _ask_and_share(file: str, users: Collection[str], cluster: ClusterIdentity |
 
 def _read(file: str) -> QueueSnapshot:
     try:
-        document = json.loads(read_bytes(file))
+        document = parse_json(read_bytes(file))
         rows = (
             QueueRow(job, tuple(number for first, last in spans for number in range(first, last + 1)), *rest)
             for job, spans, *rest in document["rows"]

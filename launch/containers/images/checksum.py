@@ -10,6 +10,7 @@ from pathlib import Path
 
 from launch.errors import LaunchError, StoreError
 from launch.store.files import replace_file
+from s5.run_dir.json_file import parse_json, read_regular
 
 
 def file_checksum(file: Path, folder: Path) -> str:
@@ -23,7 +24,7 @@ def file_checksum(file: Path, folder: Path) -> str:
         stamp = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
         memory = folder / f".sum-{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}.json"
         with suppress(OSError, ValueError, KeyError, TypeError):
-            said = json.loads(memory.read_text())
+            said = parse_json(read_regular(memory))
             if said["stamp"] == stamp and said["file"] == str(file):
                 return said["sum"]
         with file.open("rb") as content:

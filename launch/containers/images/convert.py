@@ -27,6 +27,7 @@ from launch.specs.image import Image
 from launch.store import processes
 from launch.store.files import fault_point, replace_file, store_error, sync_file, sync_folder
 from launch.store.locks import acquire
+from s5.run_dir.json_file import parse_json, read_regular
 
 IMAGES = ".images"  # the folder next to the sweeps that holds converted images
 _KEY_DIGITS = 32
@@ -76,7 +77,7 @@ def place_of(image: Image, form: Form, runs_root: Path) -> Path:
 def read_origin(place: Path) -> ImageOrigin | None:
     """Return the origin of a converted image; None for a file that launch did not convert."""
     try:
-        said: dict[str, Any] = json.loads(note_of(place).read_text())
+        said: dict[str, Any] = parse_json(read_regular(note_of(place)))
         return ImageOrigin(image=Image(**said["image"]), recipe=said["recipe"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -81,3 +82,43 @@ def test_one_damaged_result_hides_no_other(content: str, runs: Path, capsys: pyt
     assert run_id_of(GOOD) in err and run_id_of(ALSO_GOOD) not in err
     assert main(["report", "x", "--output", "-"]) == 1
     assert "97.00" in capsys.readouterr().out
+
+
+def pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+DAMAGE: dict[str, tuple[str, Callable[[Path], Any], str]] = {
+    "deep": (
+        "attempts/0/attempt.json",
+        lambda file: file.write_text('{"a": [' * 50_000),
+        "nested deeper than 64 levels",
+    ),
+    "pipe": ("attempts/0/attempt.json", pipe, "not a regular file"),
+    "time": (
+        "attempts/0/attempt.json",
+        lambda file: file.write_text(file.read_text().replace('"started": 1000.0', '"started": 1e300')),
+        "started: 1e+300 is not a number in range",
+    ),
+    "deep run": ("run.json", lambda file: file.write_text("[" * 50_000), "nested deeper than 64 levels"),
+    "run pipe": ("run.json", pipe, "not a regular file"),
+}
+
+
+@pytest.mark.parametrize(("name", "damage", "said"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_record_is_named_and_hides_no_other(
+    name: str, damage: Callable[[Path], Any], said: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = Made(state=State.LOST, seed=3)
+    make_sweep(runs, "whole", [GOOD])
+    sweep = make_sweep(runs, "hurt", [lost, GOOD])
+    damage(sweep.run_dir(run_id_of(lost)) / name)
+    (sweep.run_dir(run_id_of(lost)) / "attempts" / "³").mkdir()
+    main(["status", "hurt"])
+    out = capsys.readouterr().out
+    assert said in " ".join(out.split()) and run_id_of(GOOD) in out
+    for words in (["status"], ["results", "hurt"], ["report", "hurt", "--output", "-"], ["gc", "--dry-run"]):
+        assert main(words) in (0, 1, 2)
+        assert "Traceback" not in "".join(capsys.readouterr())
+    assert main(["results", "whole"]) == 0
