@@ -22,6 +22,9 @@ launch cancel digits-s5-lr=0.1-s0-5d2e9a10 digits-s5-lr=0.1-s1-c4f70b63
 """
 
 
+_GRACE = "what has not ended after 30 s is killed; under Slurm, after signal_delay_s of its profile"
+
+
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
@@ -47,6 +50,8 @@ def execute(args: argparse.Namespace) -> int:
     for name, word in words.items():
         console.note(f"{word:<11}  {console.printable(name)}")
     counts = Counter(words.values())
+    if "stopping" in counts:
+        console.note(_GRACE)
     if views:
         console.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
     refuse_stuck(cancelled.stuck)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from launch.store.view import RunView
 
-_STOPPING = "stopping: every run writes a checkpoint; Ctrl-C again kills them"
+_STOPPING = "stopping: every run writes a checkpoint within 30 s; Ctrl-C again kills them"
 _ROWS_FOR_KEYS = 12  # with fewer rows, the line about the keys is left out
 
 

@@ -106,7 +106,7 @@ def check_writable(*folders: str, hint: str | None = None) -> None:
 
 
 def words_of(error: OSError) -> str:
-    """Return what went wrong, without the path."""
+    """Return the words for an error of the operating system, without the path."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 

@@ -25,6 +25,9 @@ from s5.run_dir.result import ATTEMPTS, CONFIG, RESULT, RUN, TIMING, last_line
 # The words in `SchedulerView.ends` for a machine that failed under a job. They are Slurm's.
 _NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
 
+# Said of a run that was cancelled and still runs.
+_STOPPING = "cancelled: it was asked to end, and is killed if it does not"
+
 _REPAIR_HINT = "type the sweep's command again: it writes the file again"
 
 
@@ -98,7 +101,7 @@ def read_view(
     message = message or (record and (record.message or _stopped(run_dir, attempt, record)))
     if note and facts.ended and state is State.PENDING:  # why it waits, not why its last attempt ended
         message = f"{message}; {QUEUED}{note}" if message else f"{QUEUED}{note}"
-    message = message or note
+    message = message or note or _cancel_note(state, facts)
     if state is not State.SUCCEEDED:  # a run that is done no longer needs these files
         message = _bad_file(run_dir, names) or message
     step, steps = _progress(run_dir, attempt) if state is State.RUNNING else (None, None)
@@ -123,6 +126,11 @@ def read_view(
         run_dir=run_dir,
         resources=entry.resources,
     )
+
+
+def _cancel_note(state: State, facts: RunFacts) -> str | None:
+    cancelled = facts.cancelled is not None and facts.cancelled >= facts.retried
+    return _STOPPING if cancelled and state is State.RUNNING else None
 
 
 def _names(run_dir: str) -> list[str]:

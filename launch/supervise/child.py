@@ -51,12 +51,14 @@ class Child:
 
     Attributes:
         asked: Why it was asked to stop; None if it was not asked.
-        killed: Whether it was killed without time to stop.
+        killed: Whether it was killed without time to stop, or after that time.
+        overdue_s: The seconds after which it was killed because it did not stop when it was asked; None if it did stop.
     """
 
     def __init__(self, pid: int, stop: int = signal.SIGTERM) -> None:
         self.asked: Reason | None = None
         self.killed = False
+        self.overdue_s: float | None = None
         self._pid = pid
         self._stop = stop
 
@@ -103,26 +105,38 @@ class Child:
                 os.close(fd)
         return cls(pid, stop)
 
-    def wait(self, limits: Callable[[], tuple[float, float]], stopped: Callable[[], Reason]) -> int:
+    def wait(
+        self,
+        limits: Callable[[], tuple[float, float]],
+        stopped: Callable[[], Reason],
+        grace_s: Callable[[Reason], float] = lambda _: math.inf,
+    ) -> int:
         """Wait until the command ends; forward signals and enforce the limits.
 
         Args:
             limits: Computes two times of the monotonic clock: when to ask the command to stop, and when to kill it.
                 It is called again at the first of these times: a scheduler may have extended the limit.
             stopped: Returns the reason for a request to stop; called after the request was forwarded.
+            grace_s: Returns how many seconds after a request for this reason a command that still runs is killed.
 
         Returns:
             The exit code; if a signal ended the command, minus the number of the signal.
         """
         ask_at, kill_at = limits()
+        grace, overdue_at = math.inf, math.inf
         while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            received = _wait_for_signal(min(ask_at, kill_at) - time.monotonic())
+            received = _wait_for_signal(min(ask_at, kill_at, overdue_at) - time.monotonic())
             if received in STOP:
-                self._ask(stopped)
+                if self.asked is None:
+                    grace = grace_s(self._ask(stopped))
+                    overdue_at = time.monotonic() + grace
             elif received == KILL:
                 self.killed = True
                 self._kill_group()
                 self.asked = self.asked or stopped()
+            elif time.monotonic() >= overdue_at:
+                overdue_at, self.overdue_s, self.killed = math.inf, grace, True
+                self._kill_group()
             elif time.monotonic() >= kill_at:
                 kill_at, self.killed = math.inf, True
                 self.asked = self.asked or Reason.TIMEOUT
@@ -131,7 +145,8 @@ class Child:
                 ask_at, kill_at = limits()
                 if time.monotonic() >= ask_at:
                     ask_at = math.inf
-                    self._ask(lambda: Reason.TIMEOUT)
+                    if self.asked is None:
+                        self._ask(lambda: Reason.TIMEOUT)
         # The command is not reaped yet, so its pid still names its group: kill processes that it left behind.
         self._kill_group()
         code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
@@ -142,12 +157,12 @@ class Child:
                 self.asked = stopped()
         return code
 
-    def _ask(self, why: Callable[[], Reason]) -> None:
-        """Ask the command to stop, only once: schedulers repeat signals, and a second one may end it too early."""
-        if self.asked is None:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, self._stop)
-            self.asked = why()
+    def _ask(self, why: Callable[[], Reason]) -> Reason:
+        """Ask the command to stop, and return why. Called once: a second signal may end the command too early."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, self._stop)
+        self.asked = why()
+        return self.asked
 
     def _kill_group(self) -> None:
         with suppress(ProcessLookupError, PermissionError):

@@ -8,6 +8,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import final
 
 from launch.containers.runtimes import HostCommand
@@ -16,6 +17,16 @@ from launch.store.records import AttemptRecord
 from launch.store.state import Reason
 
 GRACE_VARIABLE = "LAUNCH_GRACE_S"
+
+# The seconds between the request to stop and the kill, on this machine. `timeout_min` may leave less.
+GRACE_S = 30.0
+
+
+def local_grace_s() -> float:
+    """Return how many seconds after a request to stop a command on this machine is killed."""
+    with suppress(ValueError):  # a command must be ended, whatever the variable says
+        return float(os.environ.get(GRACE_VARIABLE) or GRACE_S)
+    return GRACE_S
 
 
 class Host(ABC):
@@ -51,6 +62,10 @@ class Host(ABC):
         """Return the reason for a request to stop. Called once, after the request was forwarded."""
 
     @abstractmethod
+    def grace_s(self, reason: Reason) -> float:
+        """Return how many seconds after a request to stop a command is killed; infinity if its scheduler kills it."""
+
+    @abstractmethod
     def ending_reason(self) -> Reason | None:
         """Return why the scheduler is ending the job; None if it is not. Called if a command was stopped unasked."""
 
@@ -81,7 +96,7 @@ class LocalHost(Host):
         if timeout_min is None:
             return lambda: (math.inf, math.inf)
         limit_s = timeout_min * 60
-        grace_s = float(os.environ.get(GRACE_VARIABLE) or min(30.0, 0.1 * limit_s))
+        grace_s = float(os.environ.get(GRACE_VARIABLE) or min(GRACE_S, 0.1 * limit_s))
         now = time.monotonic()
         found = now + max(0.0, limit_s - grace_s), now + limit_s
         return lambda: found
@@ -89,6 +104,10 @@ class LocalHost(Host):
     def stop_reason(self) -> Reason:
         """Return INTERRUPTED: without a scheduler, the user or the launcher has sent the signal."""
         return Reason.INTERRUPTED
+
+    def grace_s(self, reason: Reason) -> float:
+        """Return `$LAUNCH_GRACE_S`, or 30, for every reason."""
+        return local_grace_s()
 
     def ending_reason(self) -> None:
         """Return None: nothing but signals ends an attempt."""

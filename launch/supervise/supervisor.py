@@ -177,18 +177,24 @@ class Supervisor:
         finally:
             os.close(reading)
         fault_point("supervise.started")
-        code = child.wait(self._host.limits(self._command.resources.timeout_min), self._host.stop_reason)
+        code = child.wait(self._host.limits(self._command.resources.timeout_min), self._why_stopped, self._host.grace_s)
         os.close(pipe)
         self._container.cleanup(claim.path, code, child)
         fault_point("supervise.exited")
-        return self._finish(claim, self._classify(claim, self._container.code(code), child.asked))
+        return self._finish(claim, self._classify(claim, self._container.code(code), child))
 
     def _start(self, claim: Claim, handed: Sequence[int]) -> Child:
         command = self._container.wrap(self._command.call(claim.path, self._container.python, handed))
         return Child.start(self._host.host_command(command), claim.path, handed, stop=self._host.stop_signal(command))
 
-    def _classify(self, claim: Claim, code: int, asked: Reason | None) -> ExitInfo:
+    def _why_stopped(self) -> Reason:
+        """Return the reason for a request to stop: a cancel, whatever the host says."""
+        reason = self._host.stop_reason()
+        return Reason.CANCELLED if self._is_cancelled() else reason
+
+    def _classify(self, claim: Claim, code: int, child: Child) -> ExitInfo:
         """Return why the command ended."""
+        asked = child.asked
         finished = has_result(claim.path)
         if not finished and code == 0 and self._run.command is not None:
             write_empty_result(claim.path)
@@ -201,6 +207,10 @@ class Supervisor:
         log = "" if finished else read_tail(os.path.join(claim.path, LOG))
         found = None if finished or asked else self._container.find(code, log)
         ending = found or classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log)
+        if child.overdue_s is not None and not finished and ending.message is None:
+            return replace(
+                ending, message=f"it did not end within {child.overdue_s:g} s of the request, and was killed"
+            )
         if ending.reason is Reason.TIMEOUT and ending.message is None:
             limit = self._command.resources.timeout_min
             reached = "the time limit of its job" if limit is None else f"timeout_min={limit:g}"

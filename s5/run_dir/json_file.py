@@ -1,4 +1,4 @@
-"""Read stored JSON with limits: whoever can write a file must not be able to stop or crash those who read it.
+"""Read stored JSON with limits: a process that can write a file must not stop or crash those that read it.
 
 Standard library only. Only regular files are read (a named pipe would block for ever), up to a size and a depth.
 """
@@ -23,7 +23,7 @@ def read_regular(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> by
     """Return a file's bytes with few system calls if it is small: `launch status` reads a file for every run.
 
     Raises:
-        NotRegular: If it is no regular file, or larger than `max_bytes`.
+        NotRegular: If it is not a regular file, or larger than `max_bytes`.
         OSError: If it cannot be read.
     """
     fd, size = _open_regular(path)
@@ -48,7 +48,7 @@ def read_tail(path: str | os.PathLike[str], tail_bytes: int) -> bytes:
     """Return the last bytes of a file.
 
     Raises:
-        NotRegular: If it is no regular file.
+        NotRegular: If it is not a regular file.
         OSError: If it cannot be read.
     """
     fd, size = _open_regular(path)
@@ -74,7 +74,7 @@ def parse_json(text: str | bytes) -> Any:
     """Return a JSON document.
 
     Raises:
-        ValueError: If the text is no JSON, or is nested deeper than `MAX_DEPTH`.
+        ValueError: If the text is not JSON, or is nested deeper than `MAX_DEPTH`.
     """
     try:
         document = json.loads(text)

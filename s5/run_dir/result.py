@@ -186,7 +186,7 @@ def last_line(path: Path, tail_bytes: int = 4096) -> dict[str, Any] | None:
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in a line; None if there is none."""
+    """Return the JSON object in a line; None for another line."""
     with contextlib.suppress(ValueError):
         value = parse_json(line) if line.startswith(b"{") else None
         if isinstance(value, dict):

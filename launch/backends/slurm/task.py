@@ -144,6 +144,10 @@ class SlurmTask(Host):
         timed = left is not None and left <= self._record.signal_delay_s + EARLY_S
         return Reason.TIMEOUT if timed else Reason.PREEMPTED
 
+    def grace_s(self, reason: Reason) -> float:
+        """Return `signal_delay_s` if `launch cancel` asked; whatever else asks is Slurm, which kills by itself."""
+        return self._record.signal_delay_s if reason is Reason.CANCELLED else math.inf
+
     def ending_reason(self) -> Reason | None:
         """Ask Slurm why it is ending or preempting the job; return None if it is not, or does not answer."""
         from launch.backends.slurm.squeue import RUNNING  # few tasks are asked to stop

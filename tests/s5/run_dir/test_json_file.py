@@ -1,4 +1,4 @@
-"""Stored files are read with limits: whoever can write one must not stop those who read it."""
+"""Stored files are read with limits: a process that can write one must not stop those that read it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def nested(depth: int) -> str:
 
 
 @pytest.mark.parametrize("text", [nested(MAX_DEPTH), "[" * 300_000, "[" * 70 + "]" * 70, "1" * 10_000, "{"])
-def test_what_is_no_json_or_too_deep_is_a_value_error(text: str) -> None:
+def test_what_is_not_json_or_too_deep_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         parse_json(text)
 
