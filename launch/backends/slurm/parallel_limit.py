@@ -60,7 +60,7 @@ def apply_limit(
     before = _recorded(folder, arrays, manifest)
     if limit is None and before is None and all(array.record.throttle is None for array in arrays):
         return LimitOutcome()
-    fixed, waiting = _read(arrays, listing)
+    fixed, waiting = _read(arrays, listing, manifest)
     wanted = share_limit(limit, fixed, [one.share for one in waiting])
     refused = list(_update(waiting, wanted))
     _record(folder, limit)
@@ -69,10 +69,11 @@ def apply_limit(
     return LimitOutcome(shares=shares, words=_told(before, limit, arrays, listing, refused))
 
 
-def _read(arrays: Sequence[Array], listing: QueueSnapshot) -> tuple[list[Share], list[_Waiting]]:
+def _read(arrays: Sequence[Array], listing: QueueSnapshot, manifest: Manifest) -> tuple[list[Share], list[_Waiting]]:
     """Return the shares of arrays that stay as they are, and the arrays that can be changed, ordered for `share_limit`.
 
-    An array without a waiting task stays as it is, and so does one of another user.
+    An array without a waiting task stays as it is, and so does one of another user. A waiting task whose run was
+    cancelled and retried since needs no share: it ends as soon as it begins.
     """
     jobs = {array.job or "": array for array in arrays}
     pending = {job: list(pending_tasks(array, listing)) for job, array in jobs.items()}
@@ -82,20 +83,21 @@ def _read(arrays: Sequence[Array], listing: QueueSnapshot) -> tuple[list[Share],
     for job, array in sorted(jobs.items(), key=lambda each: int(each[0] or 0)):
         rows = [row for row in listing.rows if row.name == array.record.name]
         running = sum(max(1, len(row.tasks)) for row in rows if row.runs)
+        useful = sum(array.record.tasks[index].counts_in(manifest) for index in pending[job])
         words = dependencies.get(job, [])
         named = {word: found[1] for word in words if (found := _FOLLOWS.fullmatch(word)) and found[1] in jobs}
         others = [word for word in words if word not in named]
         share = Share(
             array=job,
-            tasks=running + len(pending[job]),
+            tasks=running + useful,
             running=running,
             waits=bool(others),
             throttle=next((row.throttle for row in rows if not row.runs and row.throttle), None),
             follows=tuple(named.values()),
         )
-        if not share.tasks:  # the last ones were cancelled a moment ago
+        if not share.tasks:
             continue
-        if pending[job] and array.record.user in (None, own_name()):
+        if useful and array.record.user in (None, own_name()):
             waiting.append(_Waiting(share=share, tasks=task_words(job, pending[job]), others=others))
         else:
             fixed.append(share)

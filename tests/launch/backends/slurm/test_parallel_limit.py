@@ -13,8 +13,8 @@ from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.parallel_limit import apply_limit
 from launch.backends.slurm.squeue import QueueSnapshot, parse_rows
 from launch.specs.resources import Resources
-from launch.store.manifest import Manifest
-from tests.launch.records import manifest_header
+from launch.store.manifest import ListedRun, Manifest
+from tests.launch.records import manifest_entry, manifest_header, run_record
 
 ME = own_name()
 
@@ -65,7 +65,9 @@ def rows(text: str, arrays: Sequence[Array]) -> QueueSnapshot:
 @pytest.fixture
 def manifest() -> Manifest:
     """A sweep that an older version submitted, with `max_parallel: 1`: no file says which number its arrays have."""
-    return Manifest(headers={1: manifest_header(max_parallel=1)})
+    entries = [manifest_entry(run_record(run_id=f"r{job}{index}")) for job in "45" for index in range(4)]
+    listed = {entry.run_id: ListedRun(entry=entry, generation=1) for entry in entries}
+    return Manifest(headers={1: manifest_header(max_parallel=1)}, listed=listed)
 
 
 def test_a_number_that_is_raised_reaches_an_array_that_waits_for_another(
@@ -96,6 +98,19 @@ def test_what_keeps_its_number_is_told(tmp_path: Path, manifest: Manifest, monke
     assert [one.throttle for one in told.shares] == [1, 1]
     monkeypatch.setattr(parallel_limit, "run_client", Client(refuses="Invalid job id specified"))  # it has ended
     assert apply_limit(str(tmp_path), arrays, manifest, 4, listing).words is None
+
+
+def test_a_job_of_another_user_whose_runs_were_retried_takes_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [manifest_entry(run_record(run_id=f"r4{index}")) for index in range(2)]
+    listed = {entry.run_id: ListedRun(entry=entry, generation=2, retried=2) for entry in entries}
+    manifest = Manifest(headers={1: manifest_header(max_parallel=1)}, listed=listed)
+    other = array("4", 2, user="ada")
+    monkeypatch.setattr(parallel_limit, "run_client", Client())
+    assert apply_limit(str(tmp_path), [other], manifest, 1, rows("4_[0-1%1] PENDING", [other])).shares == ()
+    (share,) = apply_limit(str(tmp_path), [other], manifest, 1, rows("4_0 RUNNING\n4_[1%1] PENDING", [other])).shares
+    assert (share.tasks, share.width) == (1, 1)
 
 
 def test_without_a_number_slurm_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
