@@ -41,7 +41,8 @@ class Reason(StrEnum):
     NODE_FAILURE = "node_failure"  # its scheduler says that the machine failed; the attempt recorded no end
     CRASH = "crash"  # any other non-zero exit
     START = "start"  # the command could not be started
+    MACHINE = "machine"  # nor could any other: the machine had no processes, memory, descriptors or disk space left
 
 
-# The attempt stopped because it was asked to: the run can continue from its checkpoint.
-RESUMABLE = (Reason.INTERRUPTED, Reason.PREEMPTED)
+# The attempt stopped because it was asked to, or its machine lacked something: the run can continue.
+RESUMABLE = (Reason.INTERRUPTED, Reason.PREEMPTED, Reason.MACHINE)

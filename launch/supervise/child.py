@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from launch.containers.runtimes import HostCommand
@@ -38,8 +39,25 @@ _BY_SIGNAL = 128
 _FIRST = 3
 
 
+# What a machine lacks for a moment, whichever command it is to start.
+_LACKS = frozenset(
+    (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+)
+# How long to wait before each further try to start a command on a machine that lacks something.
+_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+
+
 class NotStarted(Exception):
-    """The command cannot be executed."""
+    """The command cannot be executed.
+
+    Args:
+        words: What was to be started, and why it was not.
+        by_machine: Whether the machine lacked something, so that the command may be started later.
+    """
+
+    def __init__(self, words: str, *, by_machine: bool = False) -> None:
+        super().__init__(words)
+        self.by_machine = by_machine
 
 
 class Child:
@@ -84,22 +102,10 @@ class Child:
         os.chdir(folder)
         log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
-            pid = os.posix_spawnp(
-                call.command[0],
-                call.command,
-                call.environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, log, 1),
-                    (os.POSIX_SPAWN_DUP2, log, 2),
-                    *((os.POSIX_SPAWN_DUP2, fd, _FIRST + place) for place, fd in enumerate(away)),
-                ],
-                setpgroup=0,
-                setsigmask=(),
-                setsigdef=_DEFAULTS,
-            )
+            pid = _spawn_with_patience(call, log, away)
         except OSError as error:
-            raise NotStarted(f"{call.command[0]}: {os.strerror(error.errno or 0)}") from error
+            words = f"{call.command[0]}: {os.strerror(error.errno or 0)}"
+            raise NotStarted(words, by_machine=error.errno in _LACKS) from error
         finally:
             for fd in (log, *away):
                 os.close(fd)
@@ -167,6 +173,39 @@ class Child:
     def _kill_group(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
+
+
+def _spawn_with_patience(call: HostCommand, log: int, away: Sequence[int]) -> int:
+    """Start a command and return its pid; try again for some seconds if the machine lacks something.
+
+    Raises:
+        OSError: If it cannot be started.
+    """
+    for pause_s in _PAUSES_S:
+        try:
+            return _spawn(call, log, away)
+        except OSError as error:
+            if error.errno not in _LACKS or signal.sigpending() & {*STOP, KILL}:
+                raise
+        time.sleep(pause_s)
+    return _spawn(call, log, away)
+
+
+def _spawn(call: HostCommand, log: int, away: Sequence[int]) -> int:
+    return os.posix_spawnp(
+        call.command[0],
+        call.command,
+        call.environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, log, 1),
+            (os.POSIX_SPAWN_DUP2, log, 2),
+            *((os.POSIX_SPAWN_DUP2, fd, _FIRST + place) for place, fd in enumerate(away)),
+        ],
+        setpgroup=0,
+        setsigmask=(),
+        setsigdef=_DEFAULTS,
+    )
 
 
 def was_stopped(code: int) -> bool:

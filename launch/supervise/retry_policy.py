@@ -17,6 +17,8 @@ from s5.run_dir.result import CHECKPOINTS
 
 # For sweeps of older versions, which have no number for node failures.
 _NODE_FAILURES = 3
+# How many attempts of a run a machine may fail to start, before the run waits until the user types the command again.
+_MACHINE = 10
 
 
 class TooManyNodeFailures(LaunchError):
@@ -70,11 +72,19 @@ def may_retry(policy: Mapping[str, int], reason: Reason, path: str, *, since: in
         since: The generation of the user's last retry: only attempts since then count.
     """
     # `check_nodes` counts node failures and ends the attempt with this reason when there are too many.
-    allowed = 0 if reason is Reason.NODE_FAILURE else policy.get(reason.value, 0)
+    allowed = (
+        0 if reason is Reason.NODE_FAILURE else policy.get(reason.value, _MACHINE if reason is Reason.MACHINE else 0)
+    )
     if allowed <= 0 or (reason is Reason.TIMEOUT and not _made_progress(path)):
         return False
     records = map(find_attempt, _earlier(path))
     return sum(one is not None and one.reason is reason and one.generation >= since for one in records) < allowed
+
+
+def allows_another(run_dir: str) -> bool:
+    """Return whether the policy allowed another attempt when the newest attempt of a run ended."""
+    record = find_attempt(attempt_path(run_dir, attempt_numbers(run_dir)[-1]))
+    return record is not None and record.retry
 
 
 def _made_progress(path: str) -> bool:

@@ -169,6 +169,8 @@ class Supervisor:
         except Exception as error:  # a bug of the launcher is recorded too: else the run would be started for ever
             self._container.delete_key()
             reason = Reason.NODE_FAILURE if isinstance(error, TooManyNodeFailures) else Reason.START
+            if isinstance(error, NotStarted) and error.by_machine:
+                reason = Reason.MACHINE
             known = isinstance(error, NotStarted | LaunchError)
             message = str(error) if known else f"{type(error).__name__}: {error}"
             if claim.record.command[:1] == (os.environ.get(PYTHON_VARIABLE),) and isinstance(error, NotStarted):

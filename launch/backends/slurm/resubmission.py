@@ -14,7 +14,7 @@ from launch.store.view import RunView
 from launch.supervise.retry_policy import failed_nodes, node_failures
 
 # If an attempt ends with one of these reasons, its node may be the cause.
-_OF_THE_NODE = (Reason.KILLED, Reason.START, Reason.NODE_FAILURE)
+_OF_THE_NODE = (Reason.KILLED, Reason.START, Reason.MACHINE, Reason.NODE_FAILURE)
 
 
 def resources_for_retry(view: RunView, retried: int) -> Resources:

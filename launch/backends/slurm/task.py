@@ -45,7 +45,7 @@ from launch.store.sweep_state import SweepState
 from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.host import Host
 from launch.supervise.outcome import Outcome
-from launch.supervise.retry_policy import check_nodes
+from launch.supervise.retry_policy import allows_another, check_nodes
 from launch.supervise.supervisor import Supervisor, run_with_signals_blocked
 
 # Slurm is first asked for the job's end after this time, so that a run that ends at once does not wait for the answer.
@@ -205,7 +205,8 @@ class SlurmTask(Host):
         """
         if reason is None:  # another process works on the run, or it needs no attempt
             leave_early(self.sweep, self._record.uuid, self.index)
-        goes_on = outcome is Outcome.RETRY
+        run_dir = os.path.join(self.sweep, find_task(self._record, self.index).run_id)
+        goes_on = outcome is Outcome.RETRY and (reason is not Reason.MACHINE or allows_another(run_dir))
         grows = reason is Reason.OUT_OF_MEMORY and self._record.resources.mem_growth > 1
         requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
         # If this run has failed, arrays that wait for this array would never begin, even if they need only other runs.

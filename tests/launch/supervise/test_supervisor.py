@@ -316,25 +316,3 @@ def test_bare_runtime_leaves_the_command_and_the_path_alone_without_a_snapshot()
 
 def test_nothing_that_tests_started_is_left(tmp_path: Path) -> None:
     assert find_by_environment("LAUNCH_SLOTS", os.environ["LAUNCH_SLOTS"]) == []
-
-
-DEAF_TREE = (
-    "import os, signal, time; signal.signal(15, signal.SIG_IGN); signal.signal(2, signal.SIG_IGN);"
-    "os.fork(); print('ready', flush=True); time.sleep(60)"
-)
-
-
-@pytest.mark.parametrize("cancelled", [False, True])
-def test_command_that_does_not_end_when_asked_is_killed_after_the_grace(tmp_path: Path, cancelled: bool) -> None:
-    case = Case(tmp_path, python(DEAF_TREE))
-    started = case.start(environment={"LAUNCH_GRACE_S": "0.4"})
-    until_ready(case)
-    if cancelled:
-        write_cancelled(str(case.run_dir), 1)
-    started.send(signal.SIGINT)
-    assert started.close()[0] == (Outcome.FAILED if cancelled else Outcome.RETRY)
-    record = case.attempt()
-    assert (record.reason, record.signal) == (Reason.CANCELLED if cancelled else Reason.INTERRUPTED, 9)
-    assert record.message == "it did not end within 0.4 s of the request, and was killed"
-    assert case.state is (State.CANCELLED if cancelled else State.PREEMPTED)
-    assert not is_locked(str(case.path())), "its children have ended too"
