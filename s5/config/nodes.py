@@ -1,27 +1,36 @@
 """The nodes of OmegaConf's config object: their plain values, and a walk over them."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from s5.config.errors import InvalidConfig
 from s5.errors import UserError
+from s5.run_dir.secret import is_secret
+
+_SECRET_HINT = "let the run read it from its environment; W&B reads ~/.netrc"
 
 
 def plain_values(config: Any) -> dict[str, Any]:
     """Return a composed config as nested plain values: interpolations are resolved, an enum becomes its name.
 
     Raises:
-        InvalidConfig: If a value is missing, or an interpolation refers to a key that does not exist.
+        InvalidConfig: If a value is missing, or an interpolation refers to a key that does not exist or to a secret.
         UserError: If a text contains `${`.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+    refused: list[str] = []
     try:
-        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True, enum_to_str=True)
+        with _no_secrets(refused):
+            values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True, enum_to_str=True)
     except MissingMandatoryValue as error:
         raise InvalidConfig(str(error.full_key), "a value is needed") from error
     except OmegaConfBaseException as error:
+        if refused:  # OmegaConf keeps only the words of a resolver's error
+            raise InvalidConfig(str(error.full_key or ""), refused[0], hint=_SECRET_HINT) from None
         raise InvalidConfig(
             str(error.full_key or ""),
             first_line(error),
@@ -32,6 +41,29 @@ def plain_values(config: Any) -> dict[str, Any]:
             # OmegaConf reads config.yaml, and would read this text as an interpolation.
             raise UserError(f"the text {text!r} contains `${{`, which a config cannot store")
     return cast("dict[str, Any]", values)
+
+
+@contextmanager
+def _no_secrets(refused: list[str]) -> Generator[None]:
+    """Let `${oc.env:NAME}` refuse secrets inside the `with` block: the value would be stored in config.yaml.
+
+    Args:
+        refused: The problem is appended to it when a secret is refused.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.resolvers import oc
+
+    def read(name: str, *default: str | None) -> str | None:
+        if is_secret(name, os.environ.get(name, "")):
+            refused.append(f"`${{oc.env:{name}}}` looks like a secret, and everybody can read config.yaml")
+            raise ValueError(refused[-1])
+        return oc.env(name, *default)
+
+    OmegaConf.register_new_resolver("oc.env", read, replace=True)
+    try:
+        yield
+    finally:  # a program that uses this package has the usual resolver
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
 
 
 def walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -26,11 +26,11 @@ from launch.containers.engine.connection import answering, connect, user_of
 from launch.containers.engine.create_options import create_options, explain
 from launch.containers.runtimes import REFUSED, UNREACHED
 from launch.containers.runtimes.docker import GONE, OUT_OF_MEMORY, SAYS
-from launch.containers.runtimes.environment import is_secret
 from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, from_plain
 from launch.errors import BackendError, LaunchError
 from s5.run_dir.orphan_grace import ORPHAN_LIMIT_S
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
+from s5.run_dir.secret import is_secret
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 _LOOK_S = 0.25

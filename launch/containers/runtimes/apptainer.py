@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import final
 
 from launch.containers.runtimes.base import CommandCall, HostCommand, Runtime, RuntimeDiagnosis
-from launch.containers.runtimes.environment import container_environment, is_secret
+from launch.containers.runtimes.environment import container_environment
 from launch.containers.runtimes.image_file import csv_line, find_refusal, from_step, image_file
 from launch.specs.mount import Mount, outermost_first
 from launch.store.state import Reason
+from s5.run_dir.secret import is_secret
 
 # Apptainer sets APPTAINERENV_NAME as NAME in the container; SINGULARITYENV_ is the old spelling of that prefix.
 _HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 
 from launch.containers.runtimes.base import CommandCall
 from launch.specs.container import PASS_VARIABLE
 from s5.run_dir.result import CWD_VARIABLE
+from s5.run_dir.secret import is_secret
 
 # The variables that schedulers, JAX, its libraries, this launcher and the training process read.
 _FAMILIES = ("CUDA_", "JAX_", "LAUNCH_", "NCCL_", "S5_", "SLURM", "TF_CPP_", "WANDB_", "XLA_")
 _NAMES = frozenset({"HOME", "LANG", "LC_ALL", "LOGNAME", "TZ", "USER", "XDG_CACHE_HOME"})
 # Variables for the host only: its interpreter, its slots' locks, injected faults.
 _OF_THE_HOST = frozenset({"LAUNCH_FAULT", "LAUNCH_PYTHON", "LAUNCH_SLOTS"})
-
-_SECRET_NAME = re.compile(
-    r"(?:^|_)(?:api_?key|access_?key|auth|credentials?|jwt|key|passphrase|password|passwd|secrets?|token)(?:$|_(?!dir|file))",
-    re.IGNORECASE,
-)
-_SECRET_VALUE = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 
 def container_environment(call: CommandCall, surroundings: Mapping[str, str]) -> dict[str, str]:
@@ -47,8 +41,3 @@ def container_environment(call: CommandCall, surroundings: Mapping[str, str]) ->
         own = found.get("PYTHONPATH")
         found["PYTHONPATH"] = os.pathsep.join([call.snapshot, own] if own else [call.snapshot])
     return {name: value for name, value in found.items() if not is_secret(name, value)}
-
-
-def is_secret(name: str, value: str) -> bool:
-    """Return whether a variable has the name of a secret, or its value is an address with a password."""
-    return _SECRET_NAME.search(name) is not None or _SECRET_VALUE.search(value) is not None
