@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from launch.errors import LaunchError, unknown
+from launch.errors import LaunchError, printable, unknown
 from launch.results.configuration import key_of
 from launch.store.state import State
 from launch.store.view import RunView
@@ -77,12 +77,30 @@ def read_metrics(views: Iterable[RunView]) -> tuple[dict[str, dict[str, float]],
         try:
             result = read_result(Path(view.run_dir))
             if result is not None:
-                found[key_of(view)] = {k: float(v) for k, v in result["metrics"].items() if v is not None}
+                told = {name: value for name, value in result["metrics"].items() if value is not None}
+                wrong = {name: problem for name, value in told.items() if (problem := _problem(name, value))}
+                found[key_of(view)] = {name: float(value) for name, value in told.items() if name not in wrong}
+                if wrong:
+                    unreadable[key_of(view)] = (
+                        f"the result of {view.run_id} is damaged, and left out here: {'; '.join(wrong.values())}"
+                    )
         except (ResultError, OSError) as error:
             unreadable[key_of(view)] = f"the result of {view.run_id} cannot be read: {error}"
         except (ValueError, TypeError, OverflowError) as error:
             unreadable[key_of(view)] = f"the result of {view.run_id} is damaged: {error}"
     return found, unreadable
+
+
+def _problem(name: str, value: object) -> str | None:
+    """Return why a value cannot be the final value of a metric; None if it can."""
+    shown = f"{printable(name)}={printable(repr(value))[:60]}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{shown} is not a number"
+    if not -math.inf < value < math.inf:
+        return f"{shown} is not a finite number"
+    if name.endswith("accuracy") and not 0 <= value <= 1:
+        return f"{shown} must be between 0 and 1"
+    return None
 
 
 def check_metric(metric: str, metrics: Metrics) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +24,18 @@ class InvalidResult(StoreError):
 def has_result(path: str) -> bool:
     """Return whether a run directory, or an attempt's folder, contains a result."""
     return os.path.lexists(os.path.join(path, RESULT))
+
+
+def damaged_result(run_dir: str) -> str | None:
+    """Return a message if the run's result is not a file; None if it is one, or if the file system does not answer."""
+    path = os.path.join(run_dir, RESULT)
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:  # a link to nothing
+        regular = not os.path.islink(path)
+    except OSError as error:
+        regular = error.errno != errno.ELOOP
+    return None if regular else f"{path}: damaged: not a file; move it away, then type the sweep's command again"
 
 
 def write_empty_result(path: str) -> None:

@@ -15,6 +15,7 @@ from launch.store.files import read_bytes, words_of
 from launch.store.liveness import is_alive
 from launch.store.manifest import ListedRun
 from launch.store.records import AttemptRecord
+from launch.store.run_result import damaged_result
 from launch.store.scheduler_view import SchedulerView
 from launch.store.state import RESUMABLE, TERMINAL, Reason, State
 from launch.store.view import QUEUED, RunView
@@ -89,6 +90,7 @@ def read_view(
     names = _names(run_dir)
     attempt, record, message = _last_attempt(run_dir, names)
     facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
+    facts, message = _without_damaged_result(run_dir, facts, listed, message)
     state = derive_state(facts)
     if state not in TERMINAL and (scheduled := ask()) is not None:
         if listed.entry.run_id not in scheduled.tasks and not facts.alive:
@@ -162,6 +164,20 @@ def _facts(
         generation=record.generation if record else 0,
     )
     return facts, note
+
+
+def _without_damaged_result(
+    run_dir: str, facts: RunFacts, listed: ListedRun, message: str | None
+) -> tuple[RunFacts, str | None]:
+    """Return the facts and the message; if the result is not a file, the run has failed, also after a retry.
+
+    No attempt could publish a result in its place.
+    """
+    damage = damaged_result(run_dir) if facts.published else None
+    if damage is None:
+        return facts, message
+    generation = max(listed.generation, listed.retried)
+    return RunFacts(attempted=True, ended=True, reason=Reason.CRASH, generation=generation), damage
 
 
 def _with_scheduler(

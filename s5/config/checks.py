@@ -3,11 +3,14 @@
 from math import isfinite
 from typing import Any
 
+_MOST_FLOAT = 1e30  # float32 ends at 3.4e38, and would be infinite after a few operations
+_BITS = 31  # sizes and counts are 32 bit numbers in XLA
+
 
 def check_finite(section: str, config: Any) -> None:
-    """Raise ValueError if a float of a section is nan or infinite.
+    """Raise ValueError if a number of a section is nan, infinite, or larger than any that can be computed with.
 
-    Range checks do not find nan, since every comparison with nan is false.
+    Range checks do not find nan, since every comparison with nan is false. Seeds may have more bits than other numbers.
 
     Args:
         section: The section's key path, such as `model`.
@@ -16,6 +19,10 @@ def check_finite(section: str, config: Any) -> None:
     for name, value in vars(config).items():
         if isinstance(value, float) and not isfinite(value):
             raise ValueError(f"{section}.{name}={value} must be a finite number")
+        if isinstance(value, float) and abs(value) > _MOST_FLOAT:
+            raise ValueError(f"{section}.{name}={value} must be between -{_MOST_FLOAT:g} and {_MOST_FLOAT:g}")
+        if isinstance(value, int) and abs(value) >> _BITS and not name.endswith("seed"):
+            raise ValueError(f"{section}.{name}={value} must be below 2^{_BITS}")
 
 
 def check_at_least(least: int, **values: int | float | None) -> None:
@@ -28,6 +35,13 @@ def check_at_least(least: int, **values: int | float | None) -> None:
     for name, value in values.items():
         if value is not None and value < least:
             raise ValueError(f"{name.replace('_', '.', 1)}={value} must be at least {least}")
+
+
+def check_at_most(most: int | float, **values: int | float | None) -> None:
+    """Raise ValueError if a value is more than `most`. `values` has the names of `check_at_least`."""
+    for name, value in values.items():
+        if value is not None and value > most:
+            raise ValueError(f"{name.replace('_', '.', 1)}={value} must be at most {most}")
 
 
 def check_below_power_of_two(bits: int, **values: int) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import ClassVar
 
-from s5.config.checks import check_at_least, check_finite
+from s5.config.checks import check_at_least, check_at_most, check_finite
 from s5.config.choices import (
     Activation,
     Encoder,
@@ -20,6 +20,12 @@ from s5.config.choices import (
     Times,
 )
 from s5.config.fields import added, not_science
+
+# Far beyond any machine. Without these limits such a model fails in an allocation, after minutes in which it hears no
+# signal. A layer of each family has at least `d_model` times `d_state` parameters.
+_MOST_LAYERS = 10_000
+_MOST_FEATURES = 2**20
+_MOST_PARAMETERS = 2**40
 
 
 @dataclass(kw_only=True)
@@ -88,6 +94,7 @@ class ModelConfig:
             raise ValueError(f"model.kind={self.kind}: the other keys are those of {family}; choose model={self.kind}")
         check_finite("model", self)
         check_at_least(1, model_n_layers=self.n_layers, model_d_model=self.d_model)
+        self._check_size()
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout={self.dropout} must be at least 0 and below 1")
         if not 0 <= self.drop_path < 1:
@@ -109,6 +116,17 @@ class ModelConfig:
             raise ValueError(f"model.bn_momentum={self.bn_momentum} must be at least 0 and below 1")
         if self.step_rescale <= 0:
             raise ValueError(f"model.step_rescale={self.step_rescale} must be positive")
+
+    def _check_size(self) -> None:
+        check_at_most(_MOST_LAYERS, model_n_layers=self.n_layers)
+        check_at_most(_MOST_FEATURES, model_d_model=self.d_model)
+        d_state = getattr(self, "d_state", 1)  # of most families; a family of a plug-in may have no states
+        if isinstance(d_state, int) and self.n_layers * self.d_model * d_state > _MOST_PARAMETERS:
+            count = self.n_layers * self.d_model * d_state
+            raise ValueError(
+                f"model.d_state={d_state} with model.d_model={self.d_model} and model.n_layers={self.n_layers} needs "
+                f"more than {count:,} parameters; at most 2^40 are allowed"
+            )
 
     def _check_norm(self) -> None:
         if self.final_norm and (self.norm is Norm.none or not self.prenorm):

@@ -192,3 +192,12 @@ def test_a_corrupted_result_names_its_run(tmp_path: Path) -> None:
     metrics, unreadable = results.read_metrics([view(0, run_dir=str(tmp_path))])
     assert metrics == {}
     assert re.search(r"digits-s5--s0.*not JSON", unreadable[key_of(view(0))])
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1.5", "1e9", "-0.25", "false", '"0.5"', "[0.5]", "1e400"])
+def test_a_value_that_no_metric_can_have_is_named_and_in_no_mean(tmp_path: Path, value: str) -> None:
+    text = f'{{"version": 1, "metrics": {{"val/accuracy": {value}, "test/loss": -3.5, "val/loss": null}}}}'
+    (tmp_path / "result.json").write_text(text)
+    metrics, unreadable = results.read_metrics([view(0, run_dir=str(tmp_path))])
+    assert metrics == {key_of(view(0)): {"test/loss": -3.5}}
+    assert re.search(r"digits-s5--s0 is damaged, .*val/accuracy=.* (must be|is not)", unreadable[key_of(view(0))])

@@ -230,7 +230,7 @@ def test_a_table_is_sorted_by_a_metric_that_only_the_sort_names(
             attempt = Path(view.run_dir, "attempts", "0")
             attempt.mkdir(parents=True)
             lr = view.settings["optim.lr"]
-            write_result(attempt, {"test/accuracy": 0.9, "val/loss": sign * lr, "val/accuracy": -lr})
+            write_result(attempt, {"test/accuracy": 0.9, "val/loss": sign * lr, "val/accuracy": 1 - lr})
             publish(attempt)
 
     runs.write("{experiment: digits/s5, grid: {optim.lr: [0.002, 0.001, 0.003]}}")

@@ -280,3 +280,27 @@ def test_view_of_a_run_that_is_not_listed_yet(sweep: SweepStore) -> None:
     entry = entries_of([plan_of()])[0]
     view = sweep.state().with_entries([entry]).view(entry.run_id)
     assert (view.state, view.attempts) == (State.PLANNED, 0)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to nothing", "link to itself"])
+def test_a_result_that_is_no_file_is_damage_and_no_success(sweep: SweepStore, kind: str) -> None:
+    first, second = listed(sweep, 2)
+    attempted(sweep, first, replace(RECORD, ended=1.0, reason=Reason.SUCCESS))
+    file = sweep.run_dir(first.record.run_id) / "result.json"
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("result.json" if kind == "link to itself" else "nowhere")
+    sweep.state().freeze(replace(HEADER, generation=2, why="retry"), entries_of([first]))
+    damaged, other = sweep.views()
+    assert damaged.state is State.FAILED
+    assert damaged.message == f"{file}: damaged: not a file; move it away, then type the sweep's command again"
+    assert other.state is State.PLANNED
+    assert other.run_id == second.record.run_id
+    file.rename(file.with_name("aside"))
+    assert sweep.views()[0].state is State.PLANNED
+    (sweep.path / "kept.json").write_text('{"version": 1, "metrics": {}}')
+    file.symlink_to(sweep.path / "kept.json")
+    assert sweep.views()[0].state is State.SUCCEEDED
