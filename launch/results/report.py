@@ -19,6 +19,7 @@ from s5.run_dir.result import read_metrics
 
 # The palette of Okabe and Ito, which colour-blind readers can distinguish.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777")
+_MOST_DRAWN = 1e300
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em; }
@@ -82,6 +83,11 @@ def _table(rows: Sequence[ResultRow]) -> str:
     return html_table(header, cells, numeric, marks)
 
 
+def _is_drawable(value: object) -> bool:
+    """Return whether a value of a metric is a number that is not too large for a picture."""
+    return isinstance(value, int | float) and abs(value) < _MOST_DRAWN
+
+
 def _curves(metric: str, views: Sequence[RunView], colours: Mapping[str, str]) -> dict[str, list[Curve]]:
     """Return the runs' curves of the validation metric and of the training loss, by name; without missing curves."""
     wanted = dict.fromkeys((f"val/{metric.rsplit('/', 1)[-1]}", "train/loss"))
@@ -89,9 +95,7 @@ def _curves(metric: str, views: Sequence[RunView], colours: Mapping[str, str]) -
     for view in views:
         lines = read_metrics(Path(view.run_dir))
         for name in wanted:
-            points = [
-                (float(line["step"]), float(line[name])) for line in lines if type(line.get(name)) in (int, float)
-            ]
+            points = [(float(line["step"]), float(line[name])) for line in lines if _is_drawable(line.get(name))]
             if len(points) > 1:
                 colour = colours.get(view.run_id, _COLOURS[-1])
                 curve = Curve(points=thin(points, MAX_POINTS), colour=colour, name=view.run_id)

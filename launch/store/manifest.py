@@ -278,6 +278,14 @@ def _lines(path: str) -> list[bytes]:
 def _parse(kind: type[T], path: str, number: int, line: bytes) -> T:
     where = f"{path}: line {number}"
     try:
-        return from_json(kind, parse_json(line), where)
+        found = from_json(kind, parse_json(line), where)
     except ValueError as error:
         raise StoreError(f"{where}: not JSON: {error}") from error
+    if isinstance(found, ManifestEntry) and not _is_name(found.run_id):
+        raise StoreError(f"{where}: run_id: {found.run_id[:80]!r} is not the name of a folder")
+    return found
+
+
+def _is_name(run_id: str) -> bool:
+    """Return whether a run's id names a folder in that of its sweep, and no place outside."""
+    return run_id.isprintable() and "/" not in run_id and not run_id.startswith(".") and run_id != ""

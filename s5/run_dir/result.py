@@ -25,6 +25,7 @@ from s5.run_dir.new_file import copy_to_new
 from s5.run_dir.numbers import numbers_in
 
 RESULT_VERSION = 1
+_MOST_STEPS = 1e15
 
 RUN = "run.json"
 CONFIG = "config.yaml"
@@ -195,7 +196,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float)
+    return isinstance(value, int | float) and abs(value) < _MOST_STEPS
 
 
 def _finite(value: Any) -> Any:

@@ -20,13 +20,18 @@ from launch.self_command import python_command
 from launch.specs.choices import BackendName
 from launch.store import processes
 from launch.store.attempts import attempt_path, find_attempt
+from launch.store.cancel_mark import cancelled_since_s
 from launch.store.files import store_errors
 from launch.store.liveness import is_here
 from launch.store.records import ManifestEntry
 from launch.store.state import State
 from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
+from launch.supervise.host import local_grace_s
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CWD_VARIABLE
+
+# How deep the tree of an attempt's processes may be.
+_GENERATIONS = 20
 
 
 @final
@@ -90,6 +95,8 @@ class LocalBackend(AttendedBackend):
     def stop(self, sweep: SweepState, views: Sequence[RunView]) -> dict[str, str]:
         """Send SIGTERM to the supervisors of running attempts; if a supervisor has died, to the processes it left.
 
+        A supervisor kills what does not end. Processes without one are killed by the first cancel after their grace.
+
         Returns:
             The runs that another machine executes, each with that machine.
         """
@@ -99,13 +106,31 @@ class LocalBackend(AttendedBackend):
             record, supervisor = find_attempt(path), None
             if record is not None and not record.has_ended and is_here(record):
                 supervisor = processes.open_process(record.pid, record.pid_start)
-            left = [supervisor] if supervisor is not None else processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
-            for process in left:
-                processes.send(process, signal.SIGTERM)
-                os.close(process)
+            if supervisor is not None:
+                processes.send(supervisor, signal.SIGTERM)
+                os.close(supervisor)
+            elif cancelled_since_s(view.run_dir) > local_grace_s():
+                _kill_left(path)
+            else:
+                for process in processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path):
+                    processes.send(process, signal.SIGTERM)
+                    os.close(process)
             if record is not None and record.backend == BackendName.LOCAL and record.host != processes.host():
                 elsewhere[view.run_id] = f"process {record.pid} on {record.host}"
         return elsewhere
+
+
+def _kill_left(path: str) -> None:
+    """Kill the processes of an attempt whose supervisor has died: each parent, and then the children it leaves."""
+    for _ in range(_GENERATIONS):
+        left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
+        for process in left:
+            processes.send(process, signal.SIGKILL)
+        processes.wait_any(left, 1.0 if left else 0.0)
+        for process in left:
+            os.close(process)
+        if not left:
+            return
 
 
 def _last_line(path: Path) -> str:

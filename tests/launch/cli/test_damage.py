@@ -122,3 +122,16 @@ def test_a_damaged_record_is_named_and_hides_no_other(
         assert main(words) in (0, 1, 2)
         assert "Traceback" not in "".join(capsys.readouterr())
     assert main(["results", "whole"]) == 0
+
+
+@pytest.mark.parametrize("name", ["../elsewhere/x", "a\\u0000b", "\\ud800", "..", ""])
+def test_a_run_id_that_names_no_folder_of_its_sweep_is_damage(
+    name: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = make_sweep(runs, "x", [GOOD, ALSO_GOOD])
+    file = sweep.path / "manifest" / "0001.jsonl"
+    file.write_text(file.read_text().replace(f'"run_id": "{run_id_of(GOOD)}"', f'"run_id": "{name}"'))
+    assert main(["status", "x"]) == 2
+    out, err = capsys.readouterr()
+    assert "0001.jsonl: line 2: run_id" in err
+    assert run_id_of(ALSO_GOOD) in out

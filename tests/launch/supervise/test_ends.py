@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from launch.actions.cancel import cancel
 from launch.containers.runtimes import HostCommand
 from launch.store.cancel_mark import write_cancelled
 from launch.store.claims import claim_attempt
@@ -21,6 +22,7 @@ from launch.supervise.child import FORWARDED_SIGNALS, Child
 from launch.supervise.outcome import Outcome
 from launch.supervise.retry_policy import may_retry
 from launch.supervise.supervisor import Supervisor
+from tests.kill.harness import wait_until
 from tests.launch.command_sweep import python
 from tests.launch.records import attempt_record
 from tests.launch.supervised_run import Case, until_ready
@@ -101,3 +103,19 @@ def test_run_that_its_machine_never_starts_waits_for_the_user(tmp_path: Path) ->
         os.close(claim.lock)
         allowed.append(may_retry({}, Reason.MACHINE, claim.path, since=0))
     assert allowed == [True] * 10 + [False]
+
+
+def test_what_a_dead_supervisor_left_is_killed_by_a_cancel_after_the_grace(tmp_path: Path) -> None:
+    case = Case(tmp_path, python(DEAF_TREE))
+    supervisor = case.start()
+    until_ready(case)
+    supervisor.send(signal.SIGKILL)
+    supervisor.close()
+    assert [view.run_id for view in cancel(case.store, ["work"]).views] == [case.run_dir.name]
+    assert case.state is State.RUNNING, "it has some time"
+    mark = case.run_dir / "cancelled.json"
+    os.utime(mark, (0, 0))
+    cancel(case.store, ["work"])
+    assert wait_until(lambda: not is_locked(str(case.path())), 10)
+    assert case.state is State.CANCELLED
+    assert mark.stat().st_mtime == 0, "the time of the first request"
