@@ -1,12 +1,12 @@
 """A run's `config.yaml`: its text, reading it, and comparing it with the identity in `run.json`."""
 
-import json
 from pathlib import Path
 
 from s5.config.identity import from_dict, science_hash, to_dict
 from s5.config.run import Config
 from s5.config.yaml_text import yaml_text
 from s5.errors import UserError
+from s5.run_dir.json_file import parse_json, read_regular
 from s5.run_dir.result import CONFIG, RUN
 
 
@@ -46,7 +46,7 @@ def check_identity(run_dir: Path, config: Config) -> None:
     """
     path = run_dir / RUN
     try:
-        record = json.loads(path.read_text())
+        record = parse_json(read_regular(path))
         command, planned = record["command"], record["science_hash"]
     except FileNotFoundError:
         return

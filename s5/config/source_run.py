@@ -14,13 +14,13 @@ In a container the launcher makes the directory visible under the same path. `s5
 parameters.
 """
 
-import json
 from pathlib import Path
 
 from s5.config.config_file import read_config
 from s5.config.identity import science_hash, to_dict
 from s5.config.run import Config
 from s5.errors import UserError, did_you_mean
+from s5.run_dir.json_file import parse_json, read_regular
 from s5.run_dir.result import AFTER, RESULT
 
 _HINT = "name the directory of a finished run, with a result.json; in a sweep also a block that this run comes after"
@@ -92,7 +92,7 @@ def _runs_before(name: str, attempt_dir: Path) -> list[Path]:
     """Return the directories of a block's runs, from the `after.json` that the launcher wrote for the attempt."""
     file = attempt_dir / AFTER
     try:
-        runs = json.loads(file.read_text())
+        runs = parse_json(read_regular(file))
     except FileNotFoundError:
         runs = {}
     except ValueError as error:

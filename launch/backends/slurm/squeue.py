@@ -30,6 +30,7 @@ RUNNING = frozenset(
 _HELD_BY_ADMIN = "JobHeldAdmin"
 # By `scontrol hold` and `scontrol requeuehold`; the first two are also the reason after `sbatch --hold`.
 _HELD_BY_PERSON = frozenset({"JobHeldUser", _HELD_BY_ADMIN, "job requeued in held state"})
+_MOST_TASKS = 10_000_000  # Slurm allows 4,000,000 in an array
 _HELD_BY_SLURM = "launch failed requeued held"  # a node could not start it
 
 
@@ -185,14 +186,18 @@ def _ask_and_share(file: str, users: Collection[str], cluster: ClusterIdentity |
 def _read(file: str) -> QueueSnapshot:
     try:
         document = parse_json(read_bytes(file))
-        rows = (
-            QueueRow(job, tuple(number for first, last in spans for number in range(first, last + 1)), *rest)
-            for job, spans, *rest in document["rows"]
-        )
+        rows = (QueueRow(job, _numbers(spans), *rest) for job, spans, *rest in document["rows"])
         users, cluster = frozenset(document["users"]), ClusterIdentity(*document["cluster"])
         return QueueSnapshot(rows=tuple(rows), taken=float(document["taken"]), users=users, cluster=cluster)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return QueueSnapshot()
+
+
+def _numbers(spans: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Return the numbers of spans such as `[[0, 4], [7, 7]]`; raise ValueError for more than an array can have."""
+    if sum(last - first + 1 for first, last in spans) > _MOST_TASKS:
+        raise ValueError("more tasks than an array can have")
+    return tuple(number for first, last in spans for number in range(first, last + 1))
 
 
 def _is_fresh(listing: QueueSnapshot, max_age_s: float, users: Collection[str]) -> bool:

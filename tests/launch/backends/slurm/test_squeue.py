@@ -1,5 +1,6 @@
 """Reading the output of `squeue`, sharing it between commands, and the states of runs that follow from it."""
 
+import json
 import os
 import stat
 import time
@@ -139,6 +140,18 @@ def test_one_squeue_a_poll_serves_every_sweep_and_every_process(fake_squeue: Pat
     assert len(calls(fake_squeue)) == 1
     squeue.invalidate(root)
     assert squeue.cached(root, 30.0).rows == first.rows
+    assert len(calls(fake_squeue)) == 2
+
+
+@pytest.mark.parametrize("spans", [[[0, 10**13]], [["0", 1]], 3, [[0]]])
+def test_a_damaged_listing_is_asked_for_again(spans: object, fake_squeue: Path) -> None:
+    root = str(fake_squeue / "runs")
+    first = squeue.cached(root)
+    (file,) = (fake_squeue / "runs" / ".slurm").glob("queue-*.json")
+    document = json.loads(file.read_text())
+    document["rows"][0][1] = spans
+    file.write_text(json.dumps(document))
+    assert squeue.cached(root).rows == first.rows
     assert len(calls(fake_squeue)) == 2
 
 
