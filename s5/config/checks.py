@@ -1,10 +1,34 @@
 """Checks of values that several sections of the configuration share. Their errors name the key and its value."""
 
+import dataclasses
 from math import isfinite
 from typing import Any
 
+from s5.config.choices import Choice
+
 _MOST_FLOAT = 1e30  # float32 ends at 3.4e38, and would be infinite after a few operations
 _BITS = 31  # sizes and counts are 32 bit numbers in XLA
+
+
+def take_names(section: str, config: Any) -> None:
+    """Replace the text of a choice, such as "layer" for a norm, by the member that it names.
+
+    Hydra does so too; this is for a section that is made in Python.
+
+    Args:
+        section: The section's key path, such as `model`.
+        config: The section's dataclass instance.
+
+    Raises:
+        ValueError: If a text names no member.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, str) and isinstance(field.type, type) and issubclass(field.type, Choice):
+            try:
+                setattr(config, field.name, field.type(value))
+            except ValueError as error:
+                raise ValueError(f"{section}.{field.name}: {error}") from None
 
 
 def check_finite(section: str, config: Any) -> None:

@@ -1,9 +1,21 @@
 """The enumerations of a run's configuration. Free of JAX, so that the launcher can read them too."""
 
 from enum import Enum
+from typing import NoReturn
+
+from s5.errors import did_you_mean
 
 
-class CInit(Enum):
+class Choice(Enum):
+    """One of several named values; a call with a member, or with the text that names it, returns the member."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        names = [member.name for member in cls]
+        raise ValueError(f"{value!r} is not one of {', '.join(names)}{did_you_mean(value, names)}")
+
+
+class CInit(Choice):
     """The distribution of the initial output matrix C."""
 
     trunc_standard_normal = "trunc_standard_normal"
@@ -11,21 +23,21 @@ class CInit(Enum):
     complex_normal = "complex_normal"
 
 
-class Discretization(Enum):
+class Discretization(Choice):
     """The method that turns the continuous-time system into a recurrence."""
 
     zoh = "zoh"
     bilinear = "bilinear"
 
 
-class LinOSSDiscretization(Enum):
+class LinOSSDiscretization(Choice):
     """The method that turns oscillators into a recurrence: implicit, or implicit in the position and else explicit."""
 
     im = "im"
     imex = "imex"
 
 
-class Measure(Enum):
+class Measure(Choice):
     """A HiPPO operator, named after the measure under which the state approximates the past of the input.
 
     `dss_legt` and `dss_fourier` are the older forms in the code of DSS: `legt` over a window of 1, and rotations under
@@ -55,7 +67,7 @@ TRIDIAGONAL = frozenset(
 )
 
 
-class S4DInit(Enum):
+class S4DInit(Choice):
     """The initial eigenvalues of S4D: HiPPO-LegS without its low-rank part, or one of four simpler formulas."""
 
     legs = "legs"
@@ -65,7 +77,7 @@ class S4DInit(Enum):
     random = "random"
 
 
-class DSSVersion(Enum):
+class DSSVersion(Choice):
     """What keeps the states of DSS in range: a division by the kernel's sum, or a limit on the eigenvalues."""
 
     softmax = "softmax"
@@ -74,7 +86,7 @@ class DSSVersion(Enum):
     clip = "clip"
 
 
-class Activation(Enum):
+class Activation(Choice):
     """The non-linearity after the SSM: a gelu, alone, before a dense layer, or before a gated linear unit."""
 
     full_glu = "full_glu"
@@ -84,14 +96,14 @@ class Activation(Enum):
     gelu_dense = "gelu_dense"
 
 
-class Gelu(Enum):
+class Gelu(Choice):
     """The form of the gelu x Φ(x): its approximation by a tanh, as in Flax, or exactly, as in PyTorch."""
 
     tanh = "tanh"
     exact = "exact"
 
 
-class Norm(Enum):
+class Norm(Choice):
     """The normalisation of a layer: over batch and time, over features, over time (and features), or none."""
 
     batch = "batch"
@@ -101,7 +113,7 @@ class Norm(Enum):
     none = "none"
 
 
-class Residual(Enum):
+class Residual(Choice):
     """The connection around a layer with input x and output y.
 
     `plain` is x + y, `none` y, `affine` x + c y with a trained number c, `highway` (1 - r) x + r y with a trained gate
@@ -115,7 +127,7 @@ class Residual(Enum):
     decay = "decay"
 
 
-class LayerPooling(Enum):
+class LayerPooling(Choice):
     """The reduction of neighbouring steps to one, after each layer: none, their mean, or their maximum."""
 
     none = "none"
@@ -123,7 +135,7 @@ class LayerPooling(Enum):
     max = "max"
 
 
-class Pooling(Enum):
+class Pooling(Choice):
     """The reduction of a sequence to one vector: the mean over its valid steps, its last, its first, or their sum."""
 
     mean = "mean"
@@ -132,7 +144,7 @@ class Pooling(Enum):
     sum = "sum"
 
 
-class ParamGroups(Enum):
+class ParamGroups(Choice):
     """The assignment of parameters to `ssm_lr` and to weight decay: the four tables of the S5 repository."""
 
     standard = "standard"
@@ -141,7 +153,7 @@ class ParamGroups(Enum):
     noBCdecay = "noBCdecay"
 
 
-class Schedule(Enum):
+class Schedule(Choice):
     """The schedule of the learning rate after the warm-up."""
 
     cosine = "cosine"
@@ -149,14 +161,14 @@ class Schedule(Enum):
     plateau = "plateau"
 
 
-class Permutation(Enum):
+class Permutation(Choice):
     """The order in which the pixels of an image are read."""
 
     none = "none"
     bit_reversal = "bit_reversal"
 
 
-class WandbMode(Enum):
+class WandbMode(Choice):
     """Whether metrics are copied to Weights & Biases."""
 
     disabled = "disabled"
@@ -164,7 +176,7 @@ class WandbMode(Enum):
     online = "online"
 
 
-class Platform(Enum):
+class Platform(Choice):
     """The kind of device that a run requires; `any` accepts every device."""
 
     any = "any"
@@ -174,14 +186,14 @@ class Platform(Enum):
     tpu = "tpu"
 
 
-class Precision(Enum):
+class Precision(Choice):
     """The number type of activations and matrix products; parameters, states and statistics stay float32."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
 
 
-class Remat(Enum):
+class Remat(Choice):
     """The activations that the backward pass recomputes: none, all except a layer's states and statistics, or all."""
 
     none = "none"
@@ -189,14 +201,14 @@ class Remat(Enum):
     full = "full"
 
 
-class Encoder(Enum):
+class Encoder(Choice):
     """The encoder of an input step: a dense layer, or a small convolutional network for a square picture."""
 
     dense = "dense"
     picture = "picture"
 
 
-class Times(Enum):
+class Times(Choice):
     """The use of the intervals between irregular observations: as step sizes, not at all, or as one more feature."""
 
     steps = "steps"
@@ -204,14 +216,14 @@ class Times(Enum):
     append = "append"
 
 
-class Likelihood(Enum):
+class Likelihood(Choice):
     """The output of a regression for each step: a value, or the mean and the variance of a Gaussian."""
 
     fixed = "fixed"
     gaussian = "gaussian"
 
 
-class Head(Enum):
+class Head(Choice):
     """The output of a model for a sequence, and so the task: classes, classes of a pair, or values for each step."""
 
     classification = "classification"
@@ -229,7 +241,7 @@ class Head(Enum):
         return f"{n} value{'s' * (n != 1)} a step" if self.per_step else f"{n} classes"
 
 
-class CompatWith(Enum):
+class CompatWith(Choice):
     """The code whose behaviour is reproduced: ours, or the S5 repository's; `s5.config.compat` has the differences."""
 
     none = "none"

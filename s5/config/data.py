@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from s5.config.checks import check_at_least, check_below_power_of_two, check_finite
+from s5.config.checks import check_at_least, check_below_power_of_two, check_finite, take_names
 from s5.config.choices import Permutation
 from s5.config.fields import added, not_science
 
@@ -39,6 +39,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError if a seed, a version, a number of batches or a factor is out of range."""
+        take_names("data", self)
         check_finite("data", self)
         check_at_least(0, data_split_seed=self.split_seed, data_prefetch=self.prefetch)
         check_at_least(1, data_version=self.version, data_zero_shot_version=self.zero_shot_version)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import ClassVar
 
-from s5.config.checks import check_at_least, check_at_most, check_finite
+from s5.config.checks import check_at_least, check_at_most, check_finite, take_names
 from s5.config.choices import (
     Activation,
     Encoder,
@@ -92,6 +92,7 @@ class ModelConfig:
             raise TypeError("ModelConfig is abstract: choose the class of a family, such as S5Config")
         if self.kind != family:
             raise ValueError(f"model.kind={self.kind}: the other keys are those of {family}; choose model={self.kind}")
+        take_names("model", self)
         check_finite("model", self)
         check_at_least(1, model_n_layers=self.n_layers, model_d_model=self.d_model)
         self._check_size()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from math import isfinite
 
-from s5.config.checks import check_at_least, check_at_most, check_finite
+from s5.config.checks import check_at_least, check_at_most, check_finite, take_names
 from s5.config.choices import ParamGroups, Schedule
 from s5.config.fields import added, not_science
 
@@ -48,6 +48,7 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError if a rate, a factor or a number of epochs is out of range."""
+        take_names("optim", self)
         check_finite("optim", self)
         if self.lr <= 0 or self.ssm_lr <= 0:
             raise ValueError(f"optim.lr={self.lr} and optim.ssm_lr={self.ssm_lr} must be positive")
@@ -145,6 +146,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError if a number is below 1 or not finite, or if keys do not fit together."""
+        take_names("train", self)
         check_finite("train", self)
         check_at_least(
             1,

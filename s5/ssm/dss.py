@@ -49,7 +49,7 @@ class DSS(DiagonalSSM):
         d_model: int,
         d_state: int,
         *,
-        version: DSSVersion = DSSVersion.softmax,
+        version: DSSVersion | str = DSSVersion.softmax,
         scale: bool = True,
         l_max: int = 1024,
         sep_dt_re_im: bool = True,
@@ -74,7 +74,7 @@ class DSS(DiagonalSSM):
             step_rescale: Factor on every step size.
             rngs: A NumPy generator, or random streams; one key of the stream `params` is taken.
         """
-        H, N, rng = d_model, d_state, as_generator(rngs)
+        H, N, rng, version = d_model, d_state, as_generator(rngs), DSSVersion(version)
         parameters = _initial_parameters(version, make_hippo_normal(2 * N)[0][N:])
         self.Lambda_re, self.Lambda_im = (StateParam(to_float32(part)) for part in parameters)
         columns = (H, N * (1 + bidirectional))

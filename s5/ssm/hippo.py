@@ -33,7 +33,7 @@ class Hippo(NamedTuple):
     P: Float64[np.ndarray, "rank N"] | None
 
 
-def make_hippo(measure: Measure, N: int) -> Hippo:
+def make_hippo(measure: Measure | str, N: int) -> Hippo:
     """Return a HiPPO operator of size N.
 
     Args:
@@ -45,6 +45,7 @@ def make_hippo(measure: Measure, N: int) -> Hippo:
     """
     if N < 1:
         raise ValueError(f"a HiPPO operator needs at least one coefficient, not N={N}")
+    measure = Measure(measure)
     if measure in FOURIER and N % 2:
         raise ValueError(f"the measure {measure.name} has pairs of coefficients, so N={N} must be even")
     return _OPERATORS[measure](N)
@@ -57,7 +58,7 @@ def make_hippo_legs(N: int) -> Float64[np.ndarray, "{N} {N}"]:
 
 
 def make_hippo_normal(
-    N: int, measure: Measure = Measure.legs
+    N: int, measure: Measure | str = Measure.legs
 ) -> tuple[Complex128[np.ndarray, " {N}"], Complex128[np.ndarray, "{N} {N}"]]:
     """Diagonalise the normal part of a HiPPO operator, A + Σ_r P_r P_rᵀ, which is c I plus a skew matrix.
 
@@ -74,6 +75,7 @@ def make_hippo_normal(
     Raises:
         ValueError: If the operator has no normal part.
     """
+    measure = Measure(measure)
     A, _, P = make_hippo(measure, N)
     if P is None:
         raise ValueError(f"the measure {measure.name} has no low-rank correction that makes its state matrix normal")

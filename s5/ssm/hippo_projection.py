@@ -7,18 +7,17 @@ for LMU; Gu et al. 2022 (arXiv:2206.12037) for FouT.
 
 import math
 from collections.abc import Callable
-from enum import Enum
 
 import numpy as np
 from jaxtyping import Float64
 from numpy.polynomial import Laguerre, Legendre
 from scipy.linalg import expm
 
-from s5.config.choices import Measure
+from s5.config.choices import Choice, Measure
 from s5.ssm.hippo import make_hippo
 
 
-class Rule(Enum):
+class Rule(Choice):
     """The rule that discretizes x' = A x + B u over one step, in which u is constant."""
 
     forward = "forward"
@@ -80,7 +79,11 @@ def discretize_legs(N: int, k: int, rule: Rule) -> tuple[Float64[np.ndarray, "{N
 
 
 def compress(
-    u: Float64[np.ndarray, " L"], N: int, measure: Measure = Measure.legs, step: float = 1.0, rule: Rule = Rule.zoh
+    u: Float64[np.ndarray, " L"],
+    N: int,
+    measure: Measure | str = Measure.legs,
+    step: float = 1.0,
+    rule: Rule | str = Rule.zoh,
 ) -> Float64[np.ndarray, "L {N}"]:
     """Return the coefficients of the past of a function after each of its steps.
 
@@ -95,7 +98,7 @@ def compress(
         step: Size of a step, in units of time; LegS does not depend on it.
         rule: How the operator's equation is discretised.
     """
-    found = np.zeros((u.size, N))
+    found, measure, rule = np.zeros((u.size, N)), Measure(measure), Rule(rule)
     if measure is Measure.legs:
         found[0, 0] = u[0]
         for k in range(1, u.size):
@@ -111,7 +114,7 @@ def compress(
 
 
 def rebuild(
-    x: Float64[np.ndarray, "*axes N"], lag: Float64[np.ndarray, " points"], measure: Measure = Measure.legs
+    x: Float64[np.ndarray, "*axes N"], lag: Float64[np.ndarray, " points"], measure: Measure | str = Measure.legs
 ) -> Float64[np.ndarray, "*axes points"]:
     """Return the past that coefficients describe: Σ_n x_n g_n(lag).
 
@@ -123,7 +126,9 @@ def rebuild(
     return x @ evaluate_basis(measure, x.shape[-1], lag)
 
 
-def evaluate_basis(measure: Measure, N: int, lag: Float64[np.ndarray, " points"]) -> Float64[np.ndarray, "{N} points"]:
+def evaluate_basis(
+    measure: Measure | str, N: int, lag: Float64[np.ndarray, " points"]
+) -> Float64[np.ndarray, "{N} points"]:
     """Return the basis functions g_n(lag) of a measure.
 
     Args:
@@ -134,6 +139,7 @@ def evaluate_basis(measure: Measure, N: int, lag: Float64[np.ndarray, " points"]
     Raises:
         ValueError: If the measure is an operator without a basis.
     """
+    measure = Measure(measure)
     if measure not in WINDOWS:
         names = ", ".join(one.name for one in WINDOWS)
         raise ValueError(

@@ -49,7 +49,7 @@ class LinOSS(SequenceMixer):
         d_model: int,
         d_state: int,
         *,
-        discretization: LinOSSDiscretization = LinOSSDiscretization.im,
+        discretization: LinOSSDiscretization | str = LinOSSDiscretization.im,
         damping: bool = False,
         r_min: float = 0.9,
         r_max: float = 1.0,
@@ -88,7 +88,7 @@ class LinOSS(SequenceMixer):
         self.C_re, self.C_im = (OutputParam(_init_uniform(rng, (H, columns), P)) for _ in range(2))
         self.D = OutputParam(to_float32(rng.standard_normal(H)))
         self.d_model, self.bidirectional, self.step_rescale = d_model, bidirectional, step_rescale
-        self.discretization, self.damping = discretization, damping
+        self.discretization, self.damping = LinOSSDiscretization(discretization), damping
 
     def __call__(self, u: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L H"]:
         """Apply the layer to whole sequences; see `SequenceMixer`."""

@@ -46,7 +46,7 @@ class LSSL(SequenceMixer):
         d_model: int,
         d_state: int,
         *,
-        measure: Measure = Measure.legs,
+        measure: Measure | str = Measure.legs,
         learn: bool = False,
         channels: int = 1,
         alpha: float = 0.5,
@@ -74,7 +74,7 @@ class LSSL(SequenceMixer):
         Raises:
             ValueError: If a layer that learns has a measure whose operator is not a tridiagonal inverse.
         """
-        H, M, rng = d_model, channels, as_generator(rngs)
+        H, M, rng, measure = d_model, channels, as_generator(rngs), Measure(measure)
         A, B, _ = make_hippo(measure, d_state)
         log_step = to_float32(init_log_step(rng, H, dt_min, dt_max))
         if learn:

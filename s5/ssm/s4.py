@@ -49,9 +49,9 @@ class S4(SequenceMixer):
         d_model: int,
         d_state: int,
         *,
-        measure: Measure = Measure.legs,
+        measure: Measure | str = Measure.legs,
         n_ssm: int | None = 1,
-        discretization: Discretization = Discretization.bilinear,
+        discretization: Discretization | str = Discretization.bilinear,
         bidirectional: bool = False,
         dt_min: float = 1e-3,
         dt_max: float = 1e-1,
@@ -82,7 +82,7 @@ class S4(SequenceMixer):
         """
         if d_state % 2 or d_model % (n_ssm or 1):
             raise ValueError(f"d_state={d_state} must be even, and d_model={d_model} divisible by n_ssm={n_ssm}")
-        H, M, rng = d_model, d_state // 2, as_generator(rngs)
+        H, M, rng, measure = d_model, d_state // 2, as_generator(rngs), Measure(measure)
         Lambda, V = (half[..., :M] for half in make_hippo_normal(d_state, measure))
         _, B, P = make_hippo(measure, d_state)
         if P is None or not len(P):
@@ -97,7 +97,8 @@ class S4(SequenceMixer):
         self.D = OutputParam(to_float32(rng.standard_normal(H)))
         self.log_step = StepParam(to_float32(init_log_step(rng, 1 if dt_tie else H, dt_min, dt_max)))
         self.d_model, self.bidirectional = d_model, bidirectional
-        self.discretization, self.step_rescale, self.late_backward = discretization, step_rescale, late_backward
+        self.discretization, self.step_rescale = Discretization(discretization), step_rescale
+        self.late_backward = late_backward
 
     def __call__(self, u: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L H"]:
         """Apply the layer to whole sequences; see `SequenceMixer`."""

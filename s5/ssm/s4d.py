@@ -40,8 +40,8 @@ class S4D(DiagonalSSM):
         d_model: int,
         d_state: int,
         *,
-        init: S4DInit = S4DInit.legs,
-        discretization: Discretization = Discretization.zoh,
+        init: S4DInit | str = S4DInit.legs,
+        discretization: Discretization | str = Discretization.zoh,
         n_ssm: int | None = None,
         dt_tie: bool = True,
         dt_min: float = 1e-3,
@@ -74,7 +74,7 @@ class S4D(DiagonalSSM):
         if d_state % 2 or d_model % (n_ssm or 1):
             raise ValueError(f"d_state={d_state} must be even, and d_model={d_model} divisible by n_ssm={n_ssm}")
         H, N, copies, rng = d_model, d_state // 2, n_ssm or d_model, as_generator(rngs)
-        systems = [init_system(rng, init, d_state) for _ in range(copies)]
+        systems = [init_system(rng, S4DInit(init), d_state) for _ in range(copies)]
         Lambda, B = (np.stack(each) for each in zip(*systems, strict=True))
         columns = (H, N * (1 + bidirectional))
         C = (rng.standard_normal(columns) + 1j * rng.standard_normal(columns)) * np.sqrt(0.5)
@@ -86,7 +86,7 @@ class S4D(DiagonalSSM):
         sizes = (H, 1 if dt_tie else N)
         self.log_step = StepParam(to_float32(init_log_step(rng, sizes[0] * sizes[1], dt_min, dt_max).reshape(sizes)))
         self.d_model, self.n_states, self.bidirectional, self.step_rescale = H, N, bidirectional, step_rescale
-        self.rule, self.bandlimit = _RULES[discretization], bandlimit
+        self.rule, self.bandlimit = _RULES[Discretization(discretization)], bandlimit
 
     def make_system(self, factor: float | Float[Array, ""]) -> System:
         """Return the systems of all features; see `DiagonalSSM`."""

@@ -47,8 +47,8 @@ class S5SSM(SequenceMixer):
         d_state: int,
         *,
         n_blocks: int = 1,
-        C_init: CInit = CInit.trunc_standard_normal,
-        discretization: Discretization = Discretization.zoh,
+        C_init: CInit | str = CInit.trunc_standard_normal,
+        discretization: Discretization | str = Discretization.zoh,
         conj_sym: bool = True,
         clip_eigs: bool = False,
         bidirectional: bool = False,
@@ -79,14 +79,15 @@ class S5SSM(SequenceMixer):
         H, rng = d_model, as_generator(rngs)
         Lambda, V = make_block_hippo(d_state, n_blocks, conj_sym)
         B = init_B(rng, V, H)
-        C = np.concatenate([init_C(rng, C_init, V, H) for _ in range(1 + bidirectional)], axis=1)
+        C = np.concatenate([init_C(rng, CInit(C_init), V, H) for _ in range(1 + bidirectional)], axis=1)
         self.Lambda_re, self.Lambda_im = (StateParam(part) for part in split_complex(Lambda))
         self.B_re, self.B_im = (InputParam(part) for part in split_complex(B))
         self.C_re, self.C_im = (OutputParam(part) for part in split_complex(C))
         self.D = OutputParam(to_float32(rng.standard_normal(H)))
         self.log_step = StepParam(to_float32(init_log_step(rng, Lambda.size, dt_min, dt_max)))
         self.d_model, self.conj_sym, self.clip_eigs = d_model, conj_sym, clip_eigs
-        self.bidirectional, self.discretization, self.step_rescale = bidirectional, discretization, step_rescale
+        self.discretization = Discretization(discretization)
+        self.bidirectional, self.step_rescale = bidirectional, step_rescale
 
     def __call__(self, u: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L H"]:
         """Apply the layer to whole sequences; see `SequenceMixer`."""
