@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from launch.store.view import RunView
 
 _COMMAND = "command"  # the column of commands; no key of a config has this name
-_HASH_DIGITS = 8  # of the hash of a run to start from
+_HASHES = (SOURCE_HASH, "plugin_hash")  # columns of which the first digits are enough
+_HASH_DIGITS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +104,7 @@ def _row(group: RunGroup, names: Iterable[str]) -> dict[str, Any]:
     """Return the values of a group's columns: as the sweep file says, else as in the config."""
     values: Mapping[str, Any] = group.configuration.values if group.configuration else {}
     row = {key: group.settings.get(key, values.get(key)) for key in names if key in group.settings or key in values}
-    if (source := row.get(SOURCE_HASH)) is not None:
-        row[SOURCE_HASH] = str(source)[:_HASH_DIGITS]
-    return row
+    return row | {key: str(row[key])[:_HASH_DIGITS] for key in _HASHES if row.get(key) is not None}
 
 
 def _command(group: RunGroup) -> dict[str, Any]:

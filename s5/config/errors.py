@@ -8,6 +8,14 @@ from s5.config.identity import unknown_key
 from s5.errors import UserError, did_you_mean, nearest, shortened, unknown
 
 _CHOICES = ("experiment", "pipeline")
+# What other programs call our keys.
+_OTHER_NAMES = {
+    "learning_rate": "optim.lr",
+    "hidden_size": "model.d_model",
+    "state_size": "model.d_state",
+    "num_layers": "model.n_layers",
+    **dict.fromkeys(("num_epochs", "n_epochs", "max_epochs"), "train.epochs"),
+}
 # Words of sweep files and of `launch run`, which a run itself does not have.
 _OF_THE_LAUNCHER = {
     "seeds": "`launch run EXPERIMENT seeds=3` trains three; in a sweep file, `seeds: 3` stands next to base and grid",
@@ -53,12 +61,15 @@ def unknown_key_error(
         return InvalidConfig(key, "this is a section, not a value", hint=hint, file=file)
     if section in FAMILIES.values() and _is_of_another_family(cast("type", section), last):
         problem = unknown_key(cast("type", section), last, "")
-        return InvalidConfig(key, problem.removeprefix(f"{last}: "), hint=_family_hint(last), file=file)
+        hint = _family_hint(last)
+        if file is not None:
+            hint += "; in a recipe for several families, a file such as conf/model/s5-NAME.yaml has such keys"
+        return InvalidConfig(key, problem.removeprefix(f"{last}: "), hint=hint, file=file)
     first = key.partition(".")[0]
     if first in _OF_THE_LAUNCHER and file is None:
         return InvalidConfig(key, "unknown key of a run", hint=_OF_THE_LAUNCHER[first])
     roots = [] if above else [*_tops(known), *(_CHOICES if file is None else ())]
-    near = nearest(key, roots) or nearest(key, known) or nearest(last, known)
+    near = _OTHER_NAMES.get(last) or nearest(key, roots) or nearest(key, known) or nearest(last, known)
     while above and not any(other.startswith(f"{above}.") for other in known):
         above = above.rpartition(".")[0]
     siblings = [other.rpartition(".")[2] for other in known if above and other.rpartition(".")[0] == above]

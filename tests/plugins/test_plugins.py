@@ -144,6 +144,15 @@ def test_identity_is_the_content_and_not_the_place(own: Path, tmp_path: Path) ->
     assert plain == science_hash(to_dict(compose(["experiment=digits/s5", "plugins=[]"])))
 
 
+def test_the_recipe_to_copy_trains_other_families(own: Path) -> None:
+    assert compose([f"plugins=[{own}]", "experiment=walks/s5", "model=lru"]).model.kind == "lru"
+    recipe = own / "conf/experiment/walks/s5.yaml"
+    (recipe.parent / "other.yaml").write_text(recipe.read_text() + "model: {n_blocks: 2}\n")
+    with pytest.raises(UserError, match="the family lru has no such key") as caught:
+        compose([f"plugins=[{own}]", "experiment=walks/other", "model=lru"])
+    assert "conf/model/s5-NAME" in str(caught.value.hint)
+
+
 def test_a_run_stores_the_names_of_its_classes(walks: Path, own: Path, tmp_path: Path) -> None:
     text = (own / "plugin.py").read_text().replace('"fast", "turning"', '"turning", "fast"')
     (own / "plugin.py").write_text(text.replace("labels=[label for _, label", "labels=[file.parent.name for file, _"))

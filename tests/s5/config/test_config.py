@@ -46,6 +46,7 @@ def test_learning_rates_by_name_are_a_mapping_that_overrides_merge(tmp_path: Pat
     ("override", "words"),
     [
         ("model.d_stat=3", ["model.d_stat", "unknown key", "did you mean model.d_state?"]),
+        ("optim.learning_rate=1", ["optim.learning_rate", "did you mean optim.lr?"]),
         ("modle.d_state=3", ["modle.d_state", "did you mean model.d_state?"]),
         ("experiment=digit/s5", ["unknown experiment", "digit/s5", "did you mean digits/s5?"]),
         ("model.n_layers=three", ["three", "model.n_layers"]),
