@@ -13,6 +13,7 @@ MAX_BYTES = 1 << 28
 MAX_DEPTH = 64
 
 _FIRST_READ = 65536
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe is opened without waiting for its other end
 
 
 class NotRegular(OSError):
@@ -26,13 +27,16 @@ def read_regular(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> by
         NotRegular: If it is not a regular file, or larger than `max_bytes`.
         OSError: If it cannot be read.
     """
-    fd, size = _open_regular(path)
+    fd = os.open(path, _FLAGS)
     try:
-        if size > max_bytes:
-            raise NotRegular(f"larger than {max_bytes:,} bytes")
-        data = os.read(fd, _FIRST_READ)
-        if len(data) < _FIRST_READ:
+        try:
+            data = os.read(fd, _FIRST_READ)
+        except BlockingIOError:
+            raise NotRegular("not a regular file") from None
+        if 0 < len(data) < _FIRST_READ:  # a small file: its kind is not asked for, which takes time for every run
             return data
+        if _regular_size(fd, path) > max_bytes:
+            raise NotRegular(f"larger than {max_bytes:,} bytes")
         chunks, total = [data], len(data)
         while more := os.read(fd, 1 << 20):
             chunks.append(more)
@@ -51,20 +55,18 @@ def read_tail(path: str | os.PathLike[str], tail_bytes: int) -> bytes:
         NotRegular: If it is not a regular file.
         OSError: If it cannot be read.
     """
-    fd, size = _open_regular(path)
+    fd = os.open(path, _FLAGS)
     try:
-        return os.pread(fd, tail_bytes, max(0, size - tail_bytes))
+        return os.pread(fd, tail_bytes, max(0, _regular_size(fd, path) - tail_bytes))
     finally:
         os.close(fd)
 
 
-def _open_regular(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return a descriptor of a regular file, and its size. A pipe is opened without waiting for its other end."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+def _regular_size(fd: int, path: str | os.PathLike[str]) -> int:
+    """Return the size of an open file; raise if it is not a regular file."""
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode):
-        return fd, status.st_size
-    os.close(fd)
+        return status.st_size
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     raise NotRegular("not a regular file")

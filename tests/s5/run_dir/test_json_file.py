@@ -36,6 +36,10 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
             read_regular(path)
         with pytest.raises(NotRegular):
             read_tail(path, 10)
+    writer = os.open(pipe, os.O_RDWR)  # a pipe that has its other end, and nothing to read yet
+    with pytest.raises(NotRegular, match="not a regular file"):
+        read_regular(pipe)
+    os.close(writer)
     with pytest.raises(IsADirectoryError):
         read_regular(tmp_path)
     with pytest.raises(NotRegular, match="larger than 1,000 bytes"):
