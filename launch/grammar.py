@@ -19,6 +19,7 @@ from typing import Any, cast
 MAX_CHOICES = 100_000
 MAX_KEY = 200  # a key names a file too: a config group and its choice
 MAX_DIGITS = 300  # more digits than a float can have before it is infinite
+_MAX_DEPTH = 50
 _MAX_TEXT = 10_000  # Hydra's parser takes seconds for a longer text
 
 _INT = re.compile(r"[+-]?(?:0|[1-9](?:_?[0-9])*)")
@@ -171,6 +172,8 @@ def _parse(text: str) -> Override:
     """Parse an override with Hydra's own parser."""
     if len(text) > _MAX_TEXT:
         raise GrammarError(f"a text of {len(text):,} characters; at most {_MAX_TEXT:,} are allowed")
+    if "\0" in text:
+        raise GrammarError("no value may have a NUL character")
     from hydra.core.override_parser.types import OverrideType
     from hydra.errors import HydraException
 
@@ -214,10 +217,12 @@ def _plain(found: Any) -> Any:
     return Choices(values)
 
 
-def _element(value: Any) -> Any:
-    """Return one value that Hydra parsed as a plain value."""
+def _element(value: Any, depth: int = 1) -> Any:
+    """Return one value that Hydra parsed as a plain value; `depth` is how many lists and mappings are around it."""
     from hydra.core.override_parser.types import QuotedString, Sweep
 
+    if depth > _MAX_DEPTH:
+        raise GrammarError(f"lists in lists of more than {_MAX_DEPTH} levels")
     match value:
         case QuotedString():
             return value.text
@@ -226,9 +231,9 @@ def _element(value: Any) -> Any:
         case Sweep():
             raise GrammarError("choice(), range() and similar functions cannot stand inside a list or mapping")
         case list():
-            return [_element(v) for v in cast("list[Any]", value)]
+            return [_element(v, depth + 1) for v in cast("list[Any]", value)]
         case dict():
-            return {_element(k): _element(v) for k, v in cast("dict[Any, Any]", value).items()}
+            return {_element(k): _element(v, depth + 1) for k, v in cast("dict[Any, Any]", value).items()}
         case _:
             return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import replace
@@ -56,7 +57,7 @@ def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) 
     profile = load_profile(args.on)
     store = open_location(args)
     # A folder by its absolute path, an entry point by its name.
-    plugins = [str(Path(place).absolute()) if Path(place).is_dir() else place for place in args.plugins]
+    plugins = [str(Path(place).absolute()) if os.path.isdir(place) else place for place in args.plugins]
     sweep = replace(sweep, plugins=(*sweep.plugins, *plugins))
     if not args.dry_run:  # before the work of planning; a dry run is allowed while the sweep runs
         check_queue(str(store.sweep(sweep.name).path), profile)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,7 @@ def _refuse_experiment(args: argparse.Namespace) -> None:
     from launch.cli.start import command_again
 
     word = args.file
-    if Path(word).exists():
+    if os.path.exists(word):
         return
     from s5.config.search_path import task_names
 

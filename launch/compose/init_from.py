@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.errors import ConfigError, did_you_mean
@@ -47,7 +47,7 @@ def resolve_source(
     if name in blocks:
         source = _find_in_block(name, spec, providers)
         return _with_source(config, name, source.record.science_hash), source.record.run_id
-    if "/" not in name and not Path(name).is_dir():
+    if "/" not in name and not os.path.isdir(name):
         raise _error(spec, f"{name!r} is neither a block nor a directory{did_you_mean(name, blocks)}", _EITHER)
     try:
         place, found = find_source(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -268,7 +269,7 @@ def _read_plugins(section: Mapping[str, Any], file: Path, place: Place) -> tuple
     for name in names:
         place.text(name, "name the folder that holds plugin.py", "the name of a plug-in")
     folders = [file.parent / Path(name).expanduser() for name in names]
-    return tuple(str(at.absolute()) if at.is_dir() else name for at, name in zip(folders, names, strict=True))
+    return tuple(str(at.absolute()) if os.path.isdir(at) else name for at, name in zip(folders, names, strict=True))
 
 
 def _read_after(section: Mapping[str, Any], place: Place) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def compose_nodes(overrides: Sequence[str], folders: Sequence[Path] | None = Non
             config = compose("config", overrides=[*_search(folders[1:]), *overrides])
     except yaml.YAMLError as error:
         raise InvalidConfig("", _syntax_problem(error), file=_syntax_file(error), hint="correct the recipe") from error
-    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
+    except (HydraException, OmegaConfBaseException, ArithmeticError, ValueError, TypeError, AttributeError) as error:
         # Hydra has no error of its own for some odd overrides: `group=null` is a ValueError.
         raise _explained(error, overrides, folders) from error
     _check_nodes(config)
@@ -161,6 +161,8 @@ def _with_open_mappings(schema: Any) -> Any:
 def _check_override(text: str, folders: Sequence[Path]) -> None:
     """Raise for the mistakes that Hydra explains badly: an unknown option, and an override of a model's kind."""
     key, value = _key(text), text.partition("=")[2].strip("'\"")
+    if re.fullmatch(r"[+-]?\d{301,}", value):  # a number that float cannot hold
+        raise InvalidConfig(key, f"a number of {len(value):,} digits; at most 300 are allowed")
     if text.startswith("~") and key in model_groups():
         raise deletion_error(key)
     if is_kind(key):

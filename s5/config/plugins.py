@@ -10,6 +10,7 @@ The content of the folder is part of a run's identity: `plugin_hash` is the hash
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ def plugin_folder(place: str) -> Path:
         UserError: If there is no such folder with a `plugin.py`, and no such entry point.
     """
     folder = Path(place).expanduser()
-    if (folder / FILE).is_file():
+    if os.path.isfile(folder / FILE):
         return folder.resolve()
     if place in _copies:
         return _copies[place]
@@ -139,7 +140,7 @@ def plugin_folder(place: str) -> Path:
         spec = importlib.util.find_spec(found[place].module)
         if spec is not None and spec.origin:
             return Path(spec.origin).resolve().parent
-    if folder.is_dir():
+    if os.path.isdir(folder):
         raise UserError(f"plugins: {place}: the folder has no {FILE}", hint="docs/extending.md shows how to write it")
     known = f"; installed entry points: {', '.join(found)}" if found else ""
     raise UserError(

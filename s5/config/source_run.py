@@ -14,6 +14,7 @@ In a container the launcher makes the directory visible under the same path. `s5
 parameters.
 """
 
+import os
 from pathlib import Path
 
 from s5.config.config_file import read_config
@@ -40,7 +41,7 @@ def find_source(path: str, key: str = "train.init_from") -> tuple[str, str]:
         UserError: If the path is not the directory of a finished run.
     """
     run_dir = Path(path).absolute()
-    if not run_dir.is_dir():
+    if not os.path.isdir(run_dir):
         raise UserError(f"{key}={path}: no such run directory", hint=_HINT)
     _check_finished(run_dir, path, key)
     return str(run_dir), _read_hash(run_dir)

@@ -13,6 +13,8 @@ from launch.sweepfile import blocks
 from launch.sweepfile.sweep import Sweep, load_sweep
 from launch.yaml_file import Place, parse_yaml, read_yaml
 from s5.config import yaml_limits
+from s5.config.compose import compose
+from s5.errors import UserError
 from s5.run_dir.regular_file import UnfitFile, read_regular
 
 E = "experiment: e\n"
@@ -45,6 +47,8 @@ REFUSED = {
     "a long key": (f"base: {{{'a' * 201}: 1}}", "line 2, column 8: a key of 201 characters; at most 200"),
     "a long path": (f"base: {{{'a' * 120}: {{{'b' * 120}: 1}}}}", "a key of 241 characters; at most 200"),
     "a long text": (f"base: {{a: '[{'1,' * 5000}1]'}}", "a text of 10,005 characters; at most 10,000"),
+    "lists in lists": (f"base: {{a: '{'[' * 60}{']' * 60}'}}", "lists in lists of more than 50 levels"),
+    "a NUL in a value": ("base: {a: \"'x\\0'\"}", "no value may have a NUL character"),
     "much memory": ("resources: {mem_gb: 2000000}", "at most 1,048,576"),
     "many cores": ("resources: {cpus_per_task: 100000}", "from 1 to 10,000"),
     "much time": ("resources: {timeout_min: 1e30}", "above 0, at most 5,270,400"),
@@ -138,3 +142,14 @@ def test_blocks_in_included_files_do_not_end_in_an_error_of_python(load: Callabl
     files = {f"f{n}": inner.replace("NEXT", f"f{n + 1}.yaml") for n in range(40)} | {"f40": E}
     with pytest.raises(SweepError, match="nested too deeply"):
         load("include: f0.yaml", **files)
+
+
+def test_names_that_no_file_can_have_name_no_file(load: Callable[..., Sweep], tmp_path: Path) -> None:
+    long = "n" * 300
+    assert load(f"experiment: e\nplugins: [{long}]").plugins == (long,)
+    with pytest.raises(SweepError, match="File name too long"):
+        load_sweep(tmp_path / long)
+    with pytest.raises(UserError, match=long):
+        compose([f"train.init_from={long}"])
+    with pytest.raises(UserError, match=r"^optim\.lr: a number of 401 digits"):
+        compose([f"optim.lr=1{'0' * 400}"])
