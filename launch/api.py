@@ -115,6 +115,7 @@ def retry(
     sweep: Folder,
     *,
     failed_only: bool = False,
+    earlier: bool = False,
     on: str | Profile | None = None,
     runtime: str | None = None,
     image: str | None = None,
@@ -127,6 +128,7 @@ def retry(
     Args:
         sweep: Its name or its file.
         failed_only: Whether to retry failed runs only, not cancelled and lost runs.
+        earlier: Whether to retry only runs that the newest submission does not list, also interrupted ones.
         on: The profile to execute with, or its name; None for the profile of the last submission.
         runtime: The runtime, such as `docker`; None for that of the last submission.
         image: The image; None for that of the last submission.
@@ -145,6 +147,7 @@ def retry(
         name,
         load_profile(on) if isinstance(on, str) else on,
         failed_only=failed_only,
+        earlier=earlier,
         options=ContainerOptions(runtime=runtime, image=image, mounts=tuple(mounts)),
         source=None if source is None else Path(source),
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launch.store.manifest import Manifest, same_but_for_time
 from launch.store.records import ManifestEntry, ManifestHeader, Trigger, row_of
 
 if TYPE_CHECKING:
+    from launch.actions.container_plan import ContainerOptions
     from launch.compose.run import Run
     from launch.profiles.profile import Profile
     from launch.store.snapshot import Snapshot
@@ -30,6 +32,16 @@ def entry_of(run: Run) -> ManifestEntry:
         provides=run.spec.dependencies.provides,
         requires=run.spec.dependencies.requires,
     )
+
+
+def with_option_words(sweep: Sweep, only: str | None, options: ContainerOptions | None, *, reuse: bool) -> Sweep:
+    """Return a sweep whose words also have the options of its submission, as one would type them."""
+    words = [] if only is None else ["--only", only]
+    if options is not None:
+        for name, value in (("--runtime", options.runtime), ("--image", options.image)):
+            words += [] if value is None else [name, value]
+        words += [word for mount in options.mounts for word in ("--mount", mount)]
+    return replace(sweep, words=(*sweep.words, *words, *(["--reuse"] if reuse else [])))
 
 
 def header_of(sweep: Sweep, profile: Profile, snapshot: Snapshot, *, complete: bool) -> ManifestHeader:
@@ -52,6 +64,7 @@ def header_of(sweep: Sweep, profile: Profile, snapshot: Snapshot, *, complete: b
         max_parallel=sweep.max_parallel,
         after=sweep.after,
         complete=complete,
+        words=sweep.words,
     )
 
 

@@ -17,7 +17,7 @@ from launch.actions.container_plan import ContainerOptions, ContainerPlan, plan_
 from launch.actions.dependencies import check_predecessors, check_sweeps_before, find_predecessors
 from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
 from launch.actions.dropped_settings import describe_dropped_settings
-from launch.actions.generation import entry_of
+from launch.actions.generation import entry_of, with_option_words
 from launch.actions.plugin_data import check_plugin_data
 from launch.actions.plugins import apply_plugins
 from launch.actions.program_files import check_program_files, with_program_files
@@ -148,7 +148,7 @@ def plan_sweep(
     """
     from launch.compose.composer import Composer  # loading Hydra is slow, and other commands do not need it
 
-    sweep = apply_plugins(sweep, store.root)
+    sweep = with_option_words(apply_plugins(sweep, store.root), only, options, reuse=reuse)
     composer = Composer()
     state = store.sweep(sweep.name).state()
     runs = with_stored_names(composer.plan_all(sweep.runs), state)

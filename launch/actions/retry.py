@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     from launch.store.view import RunView
 
 
+_UNFINISHED = (State.CANCELLED, State.LOST)
+_STOPPED = (State.PREEMPTED, State.PLANNED)  # the sweep's command continues these if the newest submission lists them
+
+
 def retry(
     store: Store,
     sweep: str,
     profile: Profile | None = None,
     *,
     failed_only: bool,
+    earlier: bool = False,
     options: ContainerOptions | None = None,
     source: Path | None = None,
 ) -> Submission:
@@ -45,6 +50,8 @@ def retry(
         sweep: Name of the sweep.
         profile: The profile to execute with; None for the profile that they were submitted with.
         failed_only: Whether to retry failed runs only, not cancelled and lost runs.
+        earlier: Whether to retry only runs that the newest submission does not list, and to continue also those that
+            were interrupted or never started: the sweep's command does not.
         options: Container options; None for the containers that they were submitted with.
         source: The folder with the code for the runs; None for the folder of this launcher's code.
 
@@ -60,9 +67,10 @@ def retry(
     state = state.refreshed(fed=())
     header = state.manifest.newest_header()
     moved, profile = profile is not None, profile or submission_profile(header, f"launch retry {sweep}")
-    states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
     every = state.views()
-    views = [view for view in every if view.state in states]
+    views = [view for view in every if not earlier or state.manifest.is_earlier(view.run_id)]
+    states = (State.FAILED, *(() if failed_only else _UNFINISHED), *(_STOPPED if earlier and not failed_only else ()))
+    views = [view for view in views if view.state in states]
     submission = Submission(
         sweep=sweep,
         generation=header.generation,

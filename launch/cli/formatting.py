@@ -10,7 +10,7 @@ from launch.store.state import State
 from launch.store.view import QUEUED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from launch.store.view import RunView
 
@@ -89,11 +89,10 @@ def count_states(views: Iterable[RunView]) -> dict[State, int]:
     return {state: found[state] for state in STATE_ORDER if found[state]}
 
 
-def count_free(views: Iterable[RunView]) -> dict[State, int]:
-    """Return the counts of `count_states`, without runs that wait while others have failed or were cancelled."""
-    known = list(views)
-    stuck = any(view.state in (State.FAILED, State.CANCELLED) for view in known)
-    return count_states(view for view in known if not (stuck and view.waits))
+def free(views: Sequence[RunView]) -> list[RunView]:
+    """Return the runs, without those that wait while others have failed or were cancelled."""
+    stuck = any(view.state in (State.FAILED, State.CANCELLED) for view in views)
+    return [view for view in views if not (stuck and view.waits)]
 
 
 def first_failed(views: Iterable[RunView]) -> str:

@@ -16,12 +16,14 @@ from launch.store.manifest import generation_numbers, read_header
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from launch.store.manifest import Manifest
     from launch.store.records import ManifestHeader
     from launch.store.store import Store
 
 
+_MORE = "…"  # words that are not stored
 _ON = re.compile(r" --on[ =]([^ ]+)")
 
 
@@ -124,18 +126,49 @@ def _tell_of_others(store: Store, word: str) -> None:
 
 
 def resume_command(manifest: Manifest | None) -> str:
-    """Return the command that resumes a sweep: with the file and the profile that it was submitted with.
+    """Return the command that resumes a sweep: what was typed last, with the file and the profile.
 
-    What a user has typed besides these is not stored: `…` stands for it after `launch run`.
+    `…` stands for further words if an older version stored the sweep without them.
     """
     header = None if manifest is None else manifest.headers.get(manifest.newest)
     if manifest is None or header is None:
         return "launch sweep FILE"
-    profile = "" if header.profile == "local" else f" --on {shlex.quote(header.profile)}"
+    return _command(manifest, header, header.profile)
+
+
+def resume_commands(manifest: Manifest, run_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Return the commands that resume runs, each with its runs, in the order of the runs.
+
+    For most runs it is the command of the submission that lists them; earlier runs are resumed by a retry.
+    """
+    found: dict[str, list[str]] = {}
+    complete = manifest.last_complete
+    of_file = frozenset(manifest.run_ids.get(complete, ()))
+    for run_id in run_ids:
+        one = manifest.listed[run_id]
+        submission = complete if run_id in of_file else one.submitted
+        if manifest.is_earlier(run_id):
+            command = f"launch retry {manifest.headers[one.generation].sweep} --earlier"
+        elif submission in manifest.headers:
+            newest = manifest.headers[max(submission, one.generation)]  # a retry may have moved the run
+            command = _command(manifest, manifest.headers[submission], newest.profile)
+        else:
+            command = resume_command(manifest)
+        found.setdefault(command, []).append(run_id)
+    return found
+
+
+def _command(manifest: Manifest, header: ManifestHeader, profile: str) -> str:
+    """Return the command of a submission, with a profile."""
+    options = [] if profile == "local" else ["--on", profile]
     if header.file is None and header.sweep.startswith("run-") and manifest.listed:
         first = next(iter(manifest.listed.values())).entry.experiment
-        return f"launch run {shlex.quote(first)} …{profile}"
-    return f"launch sweep {shlex.quote(_sweep_file(header) or 'FILE')}{profile}"
+        words = header.words or [first, _MORE]
+        command = ["launch", "run", *words, *options]
+    else:
+        words = [_MORE] if header.words is None else header.words
+        command = ["launch", "sweep", _sweep_file(header) or "FILE", *words, *options]
+    return " ".join(word if word == _MORE else shlex.quote(word) for word in command)
 
 
 def _sweep_file(header: ManifestHeader) -> str | None:

@@ -58,7 +58,7 @@ def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) 
     store = open_location(args)
     # A folder by its absolute path, an entry point by its name.
     plugins = [str(Path(place).absolute()) if os.path.isdir(place) else place for place in args.plugins]
-    sweep = replace(sweep, plugins=(*sweep.plugins, *plugins))
+    sweep = replace(sweep, plugins=(*sweep.plugins, *plugins), words=(*sweep.words, *_words(args, "plugins")))
     if not args.dry_run:  # before the work of planning; a dry run is allowed while the sweep runs
         check_queue(str(store.sweep(sweep.name).path), profile)
     plan = plan_sweep(sweep, store, profile, only=only, options=container_options(args), reuse=args.reuse)
@@ -169,7 +169,7 @@ def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
         console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
     elif not ended:
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
-    advise(name, formatting.count_states(stopped), formatting.first_failed(stopped), options=options)
+    advise(name, stopped, options=options)
     return exit_code(submission.views) if ended else ExitCode.OK
 
 
@@ -319,7 +319,7 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
             what = f"correct {key} in `{command}`" if is_typed else f"correct {key}, and type `{command}` again"
         console.hint(f"{what}, `launch retry {name}{options}` without a correction")
     else:
-        advise(name, formatting.count_free(views), formatting.first_failed(failed), options=options)
+        advise(name, views, options=options)
 
 
 def _faulty_key(failed: Sequence[RunView]) -> str | None:

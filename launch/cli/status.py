@@ -145,7 +145,7 @@ def _runs(name: str, views: Sequence[RunView], state: SweepState) -> None:
             f"{name}: {what}: the sweep as last submitted has another configuration; "
             f"`launch results {name}` leaves them out"
         )
-    advise(name, formatting.count_free(views), formatting.first_failed(views), manifest=state.manifest)
+    advise(name, views, manifest=state.manifest)
 
 
 def _others(store: Store) -> str:
@@ -155,30 +155,45 @@ def _others(store: Store) -> str:
     return "".join(f"; there are sweeps under {each.root}: add `{each.option}`" for each in other_places(store, None))
 
 
-def advise(
-    name: str,
-    counts: Mapping[State, int],
-    failed: str = "RUN",
-    *,
-    options: str = "",
-    manifest: Manifest | None = None,
-) -> None:
-    """Print a hint: the command that the user may want to type next.
+def advise(name: str, views: Sequence[RunView], *, options: str = "", manifest: Manifest | None = None) -> None:
+    """Print hints: the commands that the user may want to type next.
 
     Args:
         name: The name of the sweep.
-        counts: The number of its runs in each state.
-        failed: A failed run, for the command that shows its log.
+        views: Its runs.
         options: Further options, for the command that retries runs.
-        manifest: The manifest of the sweep, for the command that resumes it.
+        manifest: The manifest of the sweep, which says what was typed; None for several sweeps.
     """
-    waiting = sum(counts.get(state, 0) for state in (State.PLANNED, State.PREEMPTED, State.LOST))
-    alive = counts.get(State.PENDING, 0) + counts.get(State.RUNNING, 0)
-    if waiting and not alive:
-        from launch.cli.location import resume_command
+    earlier = [view for view in views if manifest is not None and manifest.is_earlier(view.run_id)]
+    current = [view for view in views if manifest is None or not manifest.is_earlier(view.run_id)]
+    is_alive = any(view.state in (State.PENDING, State.RUNNING) for view in views)
+    _advise_current(current, name, options, manifest, is_alive=is_alive)
+    left = [view for view in earlier if view.state is not State.SUCCEEDED]
+    if left and not is_alive:
+        runs = formatting.plural(len(left), "run")
+        is_one = len(left) == 1
+        run = f"{name}/{left[0].run_id}" if is_one else "RUN"
+        console.hint(
+            f"{runs} of earlier submissions did not succeed; `launch retry {name}{options} --earlier` continues "
+            f"{'it' if is_one else 'them'}, `launch rm {run}` deletes {'it' if is_one else 'one'}"
+        )
 
-        console.hint(f"{formatting.plural(waiting, 'run')} not at work; `{resume_command(manifest)}` resumes")
+
+def _advise_current(
+    views: Sequence[RunView], name: str, options: str, manifest: Manifest | None, *, is_alive: bool
+) -> None:
+    """Print what resumes runs that the newest submission lists, or else what retries them."""
+    free = formatting.free(views)
+    counts = formatting.count_states(free)
+    waiting = [v.run_id for v in free if v.state in (State.PLANNED, State.PREEMPTED, State.LOST)]
+    if waiting and not is_alive:
+        from launch.cli.location import resume_command, resume_commands
+
+        commands = {resume_command(None): waiting} if manifest is None else resume_commands(manifest, waiting)
+        for command, runs in commands.items():
+            console.hint(f"{formatting.plural(len(runs), 'run')} not at work; `{command}` resumes")
     elif counts.get(State.FAILED):
+        failed = formatting.first_failed(views)
         console.hint(f"`launch logs {failed}` shows why; `launch retry {name}{options}` runs them again")
     elif counts.get(State.CANCELLED):
         console.hint(f"`launch retry {name}{options}` runs again what was cancelled")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from launch.cli import console, formatting
 from launch.cli.idle_notice import IdleNotice
 from launch.cli.parser import duration
-from launch.cli.watch import exit_code
+from launch.cli.watch import awaited_views, exit_code, note_left_out
 from launch.errors import ExitCode
 from launch.store.state import State
 
@@ -29,7 +29,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Wait until no process works on the sweep; return 0 if every run has succeeded, 1 otherwise."""
+    """Wait until no process works on the sweep; return 0 if what was submitted last has succeeded, 1 otherwise."""
     from launch.actions.targets import find_sweep
     from launch.actions.wait import wait_for_end
     from launch.cli.location import open_location
@@ -39,14 +39,15 @@ def execute(args: argparse.Namespace) -> int:
     sweep = find_sweep(open_location(args), args.sweep)
     limit_s = None if args.timeout is None else 60 * args.timeout
     (state,), ended = wait_for_end([sweep.state()], timeout_s=limit_s, on_change=IdleNotice().show)
-    views = state.views()
+    views = awaited_views(state)
     words = formatting.state_words(formatting.count_states(views))
     if not ended:
         console.note(f"{sweep.name}: not ended after {args.timeout:g} min: {words}")
         return ExitCode.SOME_FAILED
     damaged = warn_of_damage([state])
     console.note(f"{sweep.name}: {words}")
-    if all(view.state == State.SUCCEEDED for view in views):
+    note_left_out(state)
+    if views and all(view.state == State.SUCCEEDED for view in views):
         console.hint(f"`launch results {sweep.name}` shows the results")
-    advise(sweep.name, formatting.count_free(views), formatting.first_failed(views), manifest=state.manifest)
+    advise(sweep.name, state.views(), manifest=state.manifest)
     return ExitCode.USAGE if damaged else exit_code(views)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launch.cli.parser import Parser
+    from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
 
 EXAMPLES = """
@@ -57,12 +58,29 @@ def execute(args: argparse.Namespace) -> int:
         return ExitCode.OK
     damaged = warn_of_damage(states)
     warn_of_silent_scheduler(states)
-    views = [view for state in states for view in state.views()]
+    views = [view for state in states for view in awaited_views(state)]
     console.note(f"{title}: {formatting.state_words(formatting.count_states(views))}")
-    only = states[0] if len(names) == 1 else None
-    name, failed = title if only else "SWEEP", formatting.first_failed(views)
-    advise(name, formatting.count_free(views), failed, manifest=only and only.manifest)
+    for state in states:
+        note_left_out(state)
+    if len(states) == 1:
+        advise(title, states[0].views(), manifest=states[0].manifest)
+    else:
+        advise("SWEEP", views)
     return ExitCode.USAGE if damaged else exit_code(views)
+
+
+def awaited_views(state: SweepState) -> list[RunView]:
+    """Return the runs of a sweep that the newest submission lists, or that were retried since."""
+    return [view for view in state.views() if not state.manifest.is_left_out(view.run_id)]
+
+
+def note_left_out(state: SweepState) -> None:
+    """Tell of the runs of earlier submissions that have not succeeded, and do not count."""
+    earlier = [view for view in state.views() if state.manifest.is_left_out(view.run_id)]
+    left = [view for view in earlier if view.state is not State.SUCCEEDED]
+    if left:
+        words = formatting.state_words(formatting.count_states(left))
+        console.note(f"{state.name}: runs of earlier submissions do not count: {words}")
 
 
 def exit_code(views: Sequence[RunView]) -> int:

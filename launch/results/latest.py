@@ -110,15 +110,9 @@ def _last_submissions(manifest: Manifest) -> list[str]:
 
     A retry does not count, since it may list superseded runs.
     """
-    first = _last_complete(manifest)
+    first = manifest.last_complete
     numbers = [n for n, header in manifest.headers.items() if n >= first and header.why == Trigger.SUBMIT]
     return [run_id for number in sorted(numbers) for run_id in manifest.run_ids[number]]
-
-
-def _last_complete(manifest: Manifest) -> int:
-    """Return the number of the newest complete submission; 0 without one."""
-    headers = manifest.headers.items()
-    return max((number for number, one in headers if one.why == Trigger.SUBMIT and one.complete), default=0)
 
 
 def removed_configurations(state: SweepState, run_ids: Collection[str]) -> tuple[str, ...]:
@@ -130,7 +124,7 @@ def removed_configurations(state: SweepState, run_ids: Collection[str]) -> tuple
 
 def _removed_since(manifest: Manifest) -> set[str | None]:
     """Return the configurations that the last submissions listed with runs that were deleted since."""
-    headers, first = manifest.headers.items(), _last_complete(manifest)
+    headers, first = manifest.headers.items(), manifest.last_complete
     return {key for number, one in headers if number > first for key in one.configurations or ()}
 
 

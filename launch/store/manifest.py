@@ -68,6 +68,23 @@ class Manifest:
         """Whether any run waits for others."""
         return any(one.entry.requires for one in self.listed.values())
 
+    @property
+    def last_complete(self) -> int:
+        """The number of the newest submission without `--only`; 0 without one."""
+        headers = self.headers.items()
+        return max((number for number, one in headers if one.why == Trigger.SUBMIT and one.complete), default=0)
+
+    def is_earlier(self, run_id: str) -> bool:
+        """Return whether only earlier submissions than the newest list a run: the sweep's command does not start it.
+
+        The newest submission is the newest without `--only`, and all later ones with `--only`.
+        """
+        return self.listed[run_id].submitted < self.last_complete
+
+    def is_left_out(self, run_id: str) -> bool:
+        """Return whether a run is earlier, and was not retried since the newest submission either."""
+        return self.listed[run_id].generation < self.last_complete
+
     def newest_header(self) -> ManifestHeader:
         """Return the header of the newest generation that can be read and is not a removal of runs.
 

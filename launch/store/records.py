@@ -138,6 +138,8 @@ class ManifestHeader:
         commit: The git commit of the code, with `-dirty` if files differ from it; None without git.
         configurations: Of a removal, hashes of the configurations that the sweep as last submitted still has, although
             the removed runs listed them; None in any other generation, and in a removal by an older version.
+        words: What was submitted, as words after `launch sweep FILE` or `launch run`: overrides and options, without
+            `--on` and `--runs`; None if an older version wrote the manifest.
         version: Format version.
     """
 
@@ -162,6 +164,7 @@ class ManifestHeader:
     commit: str | None = None
     configurations: tuple[str, ...] | None = field(default=None, metadata={OMIT_NONE: True})
     folder: str | None = None
+    words: tuple[str, ...] | None = field(default=None, metadata={OMIT_NONE: True})
     version: int = FORMAT_VERSION
 
 

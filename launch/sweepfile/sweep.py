@@ -55,6 +55,7 @@ class Sweep:
         after: The sweeps whose runs must all succeed before a run of this sweep starts.
         plugins: Folders or entry points of plug-ins that its runs use.
         warnings: One line for each thing that is allowed but probably a mistake.
+        words: The overrides that made it; for a single run, the experiment and the overrides.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Sweep:
     after: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Sweep({self.name!r}, {plural(len(self.runs), 'run')})"
@@ -87,7 +89,7 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
     """
     place = Place(printable(str(file)))
     try:
-        return _load(file, place, read_command_line(overrides))
+        return replace(_load(file, place, read_command_line(overrides)), words=tuple(overrides))
     except RecursionError as error:  # many files that include each other, each with blocks in blocks
         raise place.error("the file is nested too deeply") from error
 
@@ -140,7 +142,8 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
     leaves = resolve_blocks(block, fixed)
     _refuse_file_keys(fixed, leaves, None)
     runs, _ = expand_runs(block, leaves, place)
-    return Sweep(name=_name_of(experiment, overrides), file=None, runs=runs)
+    words = (experiment, *overrides)
+    return Sweep(name=_name_of(experiment, overrides), file=None, runs=runs, words=words)
 
 
 def _name_of(experiment: str, overrides: Sequence[str]) -> str:

@@ -31,6 +31,7 @@ _HEADER = ManifestHeader(
     retry={},
     published=(),
     created=1.0,
+    words=(),
 )
 _ATTEMPT = AttemptRecord(
     attempt=0,
