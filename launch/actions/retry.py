@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from launch.store.view import RunView
 
 
-_UNFINISHED = (State.CANCELLED, State.LOST)
+_ENDED = (State.FAILED, State.CANCELLED, State.LOST)
 _STOPPED = (State.PREEMPTED, State.PLANNED)  # the sweep's command continues these if the newest submission lists them
 
 
@@ -68,9 +68,10 @@ def retry(
     header = state.manifest.newest_header()
     moved, profile = profile is not None, profile or submission_profile(header, f"launch retry {sweep}")
     every = state.views()
-    views = [view for view in every if not earlier or state.manifest.is_earlier(view.run_id)]
-    states = (State.FAILED, *(() if failed_only else _UNFINISHED), *(_STOPPED if earlier and not failed_only else ()))
-    views = [view for view in views if view.state in states]
+    states = (State.FAILED,) if failed_only else (*_ENDED, *_STOPPED) if earlier else _ENDED
+    views = [view for view in every if view.state in states]
+    if earlier:
+        views = [view for view in views if state.manifest.is_earlier(view.run_id)]
     submission = Submission(
         sweep=sweep,
         generation=header.generation,

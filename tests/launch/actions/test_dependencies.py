@@ -15,7 +15,7 @@ from launch.actions.plan import Plan, plan_runs
 from launch.actions.retry import retry
 from launch.actions.submit import Submission
 from launch.actions.submit import submit as submit_plan
-from launch.cli.formatting import count_free
+from launch.cli.formatting import count_states, free
 from launch.compose.run import Run
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
@@ -199,7 +199,7 @@ def test_in_the_background_it_ends_too(store: Store, tmp_path: Path) -> None:
 
 
 def test_what_waits_goes_on_with_the_rest_unless_that_is_to_be_retried(store: Store, tmp_path: Path) -> None:
-    assert count_free(submit(store).views) == {State.PLANNED: 5}
+    assert count_states(free(submit(store).views)) == {State.PLANNED: 5}
     (tmp_path / "fail-a1").touch()
     views = run_queue(submit(store))
-    assert count_free(views) == {State.FAILED: 1, State.SUCCEEDED: 2}
+    assert count_states(free(views)) == {State.FAILED: 1, State.SUCCEEDED: 2}
