@@ -67,8 +67,8 @@ SIGNATURES = {
     "read_log": "(run: 'str', *, attempt: 'int | None' = None, tail: 'int | None' = None, follow: 'bool' = False, "
     "runs: 'Folder | None' = None) -> 'Iterator[str]'",
     "retry": "(sweep: 'Folder', *, failed_only: 'bool' = False, earlier: 'bool' = False, "
-    "on: 'str | Profile | None' = None, runtime: 'str | None' = None, image: 'str | None' = None, mounts: 'Sequence[str]' = (), "
-    "runs: 'Folder | None' = None, source: 'Folder | None' = None) -> 'SweepHandle'",
+    "on: 'str | Profile | None' = None, runtime: 'str | None' = None, image: 'str | None' = None, "
+    "mounts: 'Sequence[str]' = (), runs: 'Folder | None' = None, source: 'Folder | None' = None) -> 'SweepHandle'",
     "single_run": "(experiment: 'str', overrides: 'Sequence[str]' = ()) -> 'Sweep'",
     "status": "(sweep: 'Folder', *, runs: 'Folder | None' = None) -> 'list[RunView]'",
     "submit": "(sweep: 'Plan | Sweep', *, on: 'str | Profile | None' = None, runs: 'Folder | None' = None, "
