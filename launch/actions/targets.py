@@ -63,6 +63,7 @@ def describe_other_places(store: Store, sweep: str) -> list[str]:
     return [
         f"a sweep {sweep} is also under {place.root} (`{place.option}`); its results do not count under {store.root}"
         for place in other_places(store, sweep)
+        if sweep in Store(place.root).sweeps()
     ]
 
 

@@ -45,7 +45,9 @@ class ExitInfo:
     message: str | None = None  # one line for the user; None if there is nothing to say
 
 
-def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: bool, log: str) -> ExitInfo:
+def classify(
+    code: int, *, finished: bool, asked: Reason | None, oom_killed: bool, log: str, trains: bool = True
+) -> ExitInfo:
     """Return why an attempt ended.
 
     Args:
@@ -54,12 +56,15 @@ def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: boo
         asked: Why the command was asked to stop; None if it was not asked.
         oom_killed: Whether the kernel killed a process of its group for lack of memory meanwhile.
         log: The end of the log.
+        trains: Whether the command is our training, whose exit codes name a reason. Those of a user's program do so
+            only if it ends as our training does, with a line `s5: …`.
     """
     if finished:
         return _finished(code)
     if code < 0:
         return _by_signal(-code, asked=asked, oom_killed=oom_killed, log=log)
-    reason = _EXITS.get(code)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    words = last_words(log) or ""
+    reason = _EXITS.get(code) if trains or words.startswith("s5: ") else None  # pyright: ignore[reportArgumentType, reportCallIssue]
     if reason is None and _says_out_of_memory(log) and code not in (Exit.OK, Exit.STOPPED):
         reason = Reason.OUT_OF_MEMORY
     if reason is None and (asked or code == Exit.STOPPED):
@@ -67,7 +72,7 @@ def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: boo
         return ExitInfo(reason=asked or Reason.INTERRUPTED, exit_code=code)
     if reason is None and code == Exit.OK:
         return ExitInfo(reason=Reason.CRASH, exit_code=code, message="it ended without a result.json")
-    return ExitInfo(reason=reason or Reason.CRASH, exit_code=code, message=last_words(log) or f"exit code {code}")
+    return ExitInfo(reason=reason or Reason.CRASH, exit_code=code, message=words or f"exit code {code}")
 
 
 def _finished(code: int) -> ExitInfo:

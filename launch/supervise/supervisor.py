@@ -208,7 +208,8 @@ class Supervisor:
             asked = Reason.CANCELLED
         log = "" if finished else read_tail(os.path.join(claim.path, LOG))
         found = None if finished or asked else self._container.find(code, log)
-        ending = found or classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log)
+        trains = self._run.command is None
+        ending = found or classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log, trains=trains)
         if child.overdue_s is not None and not finished and ending.message is None:
             return replace(
                 ending, message=f"it did not end within {child.overdue_s:g} s of the request, and was killed"

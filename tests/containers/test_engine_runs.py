@@ -44,7 +44,7 @@ ENDS: list[tuple[str, tuple[Reason, int | None, int | None]]] = [
     (GIB_AND_MORE, (Reason.OUT_OF_MEMORY, None, signal.SIGKILL)),
     ("import os; os.kill(os.getpid(), 9)", (Reason.KILLED, None, signal.SIGKILL)),
     ("import os; os.kill(os.getpid(), 11)", (Reason.CRASH, None, signal.SIGSEGV)),
-    ("import sys; sys.exit(3)", (Reason.NAN, 3, None)),
+    ("import sys; print('s5: nan'); sys.exit(3)", (Reason.NAN, 3, None)),
     ("1 / 0", (Reason.CRASH, 1, None)),
 ]
 

@@ -81,7 +81,7 @@ def test_kill_of_the_supervisor_loses_nothing(contained: Callable[..., Contained
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        ("import sys; sys.exit(4)", Reason.OUT_OF_MEMORY),
+        ("import sys; print('s5: no memory'); sys.exit(4)", Reason.OUT_OF_MEMORY),
         ("raise MemoryError", Reason.OUT_OF_MEMORY),
         ("import os; os.kill(os.getpid(), 9)", Reason.KILLED),
         (None, Reason.START),

@@ -22,6 +22,9 @@ from launch.store.manifest import Manifest
 
 _LIMIT = "limit"
 _NO_LIMIT = "none"
+# `scontrol` prints a line for the tasks that it has changed and one for those that have ended or begun, and then fails.
+_CHANGED = "No error"
+_DONE = (_CHANGED, "already finished", "nvalid job id", "no longer pending")
 _FOLLOWS = re.compile(r"afterany:(\d+)(_\*)?")
 
 
@@ -136,9 +139,11 @@ def _update(waiting: Sequence[_Waiting], wanted: Sequence[Share]) -> Iterator[st
         try:
             run_client(["scontrol", "update", *change])
         except ClientError as error:
-            if "nvalid job id" not in error.said and "no longer pending" not in error.said:  # it has ended, or begun
+            if not all(any(word in line for word in _DONE) for line in error.said.splitlines() if line.strip()):
                 yield f"job {want.array} stays as it is ({error.message})"
-            continue
+                continue
+            if _CHANGED not in error.said:
+                continue
         if kind in (0, 2):
             one.share = replace(one.share, throttle=want.throttle)
         else:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from launch.actions.submit import Submission
 
 # Its folder is the attempt's; the run's config lies two above.
-CANNOT_RUN = python(f"import sys; sys.exit({Exit.USER_ERROR} * ('wrong' in open('../../config.yaml').read()))")
+CANNOT_RUN = python(
+    f"import sys; print('s5: no'); sys.exit({Exit.USER_ERROR} * ('wrong' in open('../../config.yaml').read()))"
+)
 CRASHES = python("raise SystemExit(1)")
 SAID = "ended with user_error under a config.yaml that has changed since"
 

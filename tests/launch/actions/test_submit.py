@@ -245,7 +245,7 @@ def test_retry_starts_failures_anew_and_leaves_the_rest(store: Store, code: Path
 
 
 def test_retry_counts_the_policy_anew(store: Store, code: Path) -> None:
-    run_queue(submitted(store, [python("raise SystemExit(3)")], retry={"nan": 1}))
+    run_queue(submitted(store, [python("print('s5: nan'); raise SystemExit(3)")], retry={"nan": 1}))
     (view,) = run_queue(retry(store, "work", failed_only=True, source=code))
     assert (view.state, view.attempts) == (State.FAILED, 4)
 

@@ -141,6 +141,8 @@ def test_a_sweep_that_would_run_again_in_another_folder_is_told(
     told = f"a sweep x is also under {place} (`--on station`); its results do not count under {Path('runs').absolute()}"
     assert told in typed("sweep", "x.yaml", *mode, capsys=capsys)[2]
     assert "is also under" not in typed("sweep", "x.yaml", *mode, "--on", "station", capsys=capsys)[2]
+    Path("x.yaml").rename("digits.yaml")  # the ids of its runs begin with this word
+    assert "is also under" not in typed("sweep", "digits.yaml", *mode, capsys=capsys)[2]
 
 
 def test_a_name_in_both_places_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -254,7 +256,7 @@ def test_hints_of_other_verbs_have_the_options_too(place: Path, capsys: pytest.C
 
 def test_the_command_that_resumes_a_retry_names_its_profile(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     del place
-    command = ["sh", "-c", "exit 2"]  # a mistake in the config: the hint names the command of the sweep
+    command = ["sh", "-c", "echo s5: no; exit 2"]  # a mistake in the config: the hint names the command of the sweep
     Path("y.yaml").write_text(json.dumps({"experiment": "digits/s5", "command": command}))
     on = ["--on", "station"]
     _, _, err = typed("sweep", "y.yaml", *on, capsys=capsys)

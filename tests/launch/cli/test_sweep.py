@@ -166,7 +166,7 @@ def test_failures_end_with_1_and_what_to_type_and_retry_mends_them(
 
 
 def test_a_user_error_is_mended_in_the_file_or_tried_again(control: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (control / "payload.py").write_text("raise SystemExit(2)\n")
+    (control / "payload.py").write_text("print('s5: no')\nraise SystemExit(2)\n")
     assert main(["sweep", "x.yaml"]) == 1
     hint = capfd.readouterr().err.splitlines()[-1]
     assert "`launch sweep x.yaml` starts them again once their config is corrected" in hint

@@ -52,6 +52,17 @@ def test_ending(code: int, facts: dict[str, object], reason: Reason, message: st
     assert (ending.exit_code, ending.signal) == ((None, -code) if code < 0 else (code, None))
 
 
+@pytest.mark.parametrize(
+    ("code", "log", "reason"),
+    [(2, "", "crash"), (3, "", "crash"), (4, "", "crash"), (4, XLA, "out_of_memory"), (75, "", "interrupted")],
+)
+def test_exit_codes_of_a_program_of_the_user_name_no_reason(code: int, log: str, reason: str) -> None:
+    ending = classify(code, finished=False, asked=None, oom_killed=False, log=log, trains=False)
+    assert ending.reason.value == reason
+    said = classify(3, finished=False, asked=None, oom_killed=False, log="s5: the loss is nan", trains=False)
+    assert said.reason is Reason.NAN  # it executes `python -m s5`
+
+
 def test_last_words_of_an_unknown_signal() -> None:
     assert classify(-40, finished=False, asked=None, oom_killed=False, log="").message == "killed by signal 40"
 

@@ -104,8 +104,9 @@ def test_no_secret_is_recorded(tmp_path: Path) -> None:
     [
         ("raise ValueError('too bad')", Reason.CRASH, "ValueError: too bad"),
         ("import sys; print('s5: no data'); sys.exit(2)", Reason.USER_ERROR, "s5: no data"),
-        ("import sys; sys.exit(3)", Reason.NAN, "exit code 3"),
-        ("import sys; sys.exit(4)", Reason.OUT_OF_MEMORY, "exit code 4"),
+        ("import sys; print('s5: nan'); sys.exit(3)", Reason.NAN, "s5: nan"),
+        ("import sys; sys.exit(3)", Reason.CRASH, "exit code 3"),
+        ("import sys; print('s5: too large'); sys.exit(4)", Reason.OUT_OF_MEMORY, "s5: too large"),
         ("raise MemoryError", Reason.OUT_OF_MEMORY, "MemoryError"),
         ("import os; os.kill(os.getpid(), 9)", Reason.KILLED, "killed by SIGKILL"),
         ("import os; os.abort()", Reason.CRASH, "SIGABRT"),
@@ -165,7 +166,7 @@ def test_program_with_a_folder_is_meant_from_where_the_command_was_typed(
 
 @pytest.mark.parametrize(("retry", "outcomes"), [(0, [1]), (1, [75, 1]), (2, [75, 75, 1])])
 def test_policy_counts_attempts_of_a_reason(tmp_path: Path, retry: int, outcomes: list[int]) -> None:
-    case = Case(tmp_path, python("import sys; sys.exit(3)"), retry={"nan": retry})
+    case = Case(tmp_path, python("import sys; print('s5: nan'); sys.exit(3)"), retry={"nan": retry})
     assert [case.supervise() for _ in outcomes] == outcomes
     assert [case.attempt(n).retry for n in range(len(outcomes))] == [code == 75 for code in outcomes]
     assert case.state is State.FAILED

@@ -106,7 +106,7 @@ def test_failed_run_is_reported_and_does_not_stop_the_others(store: Store) -> No
 
 
 def test_policy_is_applied_without_being_asked(store: Store) -> None:
-    third = "import os, sys; sys.exit(3 if os.environ['LAUNCH_ATTEMPT_DIR'][-1] < '2' else 0)"
+    third = "import os, sys; print('s5: nan'); sys.exit(3 if os.environ['LAUNCH_ATTEMPT_DIR'][-1] < '2' else 0)"
     (view,) = run_queue(submitted(store, [python(third)], retry={"nan": 2}))
     assert (view.state, view.attempts) == (State.SUCCEEDED, 3)
 

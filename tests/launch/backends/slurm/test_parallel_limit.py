@@ -100,6 +100,20 @@ def test_what_keeps_its_number_is_told(tmp_path: Path, manifest: Manifest, monke
     assert apply_limit(str(tmp_path), arrays, manifest, 4, listing).words is None
 
 
+def test_tasks_that_have_ended_do_not_keep_the_others_from_a_new_number(
+    tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays, listing = [array("4", 3)], rows("4_[1-2%1] PENDING", [array("4", 3)])
+    said = "4_0: Job has already finished\n4_1-2: No error\n"
+    monkeypatch.setattr(parallel_limit, "run_client", Client(refuses=said))
+    told = apply_limit(str(tmp_path), arrays, manifest, 2, listing)
+    assert told.words == "max_parallel is now 2 (was 1)"
+    assert [one.throttle for one in told.shares] == [2]
+    assert apply_limit(str(tmp_path), arrays, manifest, 2, listing).words is None
+    monkeypatch.setattr(parallel_limit, "run_client", Client(refuses=f"{said}4_2: Access denied\n"))
+    assert "4_2: Access denied" in str(apply_limit(str(tmp_path), arrays, manifest, 3, listing).words)
+
+
 def test_a_job_of_another_user_whose_runs_were_retried_takes_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
