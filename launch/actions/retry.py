@@ -15,9 +15,11 @@ from launch.actions.submit import Submission
 from launch.backends.choose import check_queue, find_backend, scheduling_profile, submission_profile
 from launch.errors import plural
 from launch.store.cancel_mark import is_cancelled
+from launch.store.files import check_writable
 from launch.store.records import Trigger
 from launch.store.snapshot import OWN_CODE, take_snapshot
 from launch.store.state import TERMINAL, State
+from s5.run_dir.result import ATTEMPTS
 
 if TYPE_CHECKING:
     from launch.profiles.profile import Profile
@@ -84,6 +86,7 @@ def retry(
         return submission
     refuse_stuck(end_orphans(views))
     entries = _entries_to_retry(state, views)
+    check_writable(state.folder, *(str(Path(view.run_dir, ATTEMPTS)) for view in views))
     check_program_files(state.folder, dict.fromkeys(entry.run_id for entry in entries), header.file)
     notes = find_backend(profile).check(entries)
     containers = plan_containers_for_retry(state, options or ContainerOptions(), profile, entries, moved=moved)

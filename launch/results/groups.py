@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from launch.store.view import RunView
 
 _COMMAND = "command"  # the column of commands; no key of a config has this name
-_HASHES = (SOURCE_HASH, "plugin_hash")  # columns of which the first digits are enough
+_HASHES = (SOURCE_HASH, "plugin_hash")  # columns that show their first digits
 _HASH_DIGITS = 8
 
 

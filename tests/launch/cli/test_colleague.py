@@ -43,6 +43,19 @@ def test_a_retry_without_the_owners_profile_says_how_to_use_ones_own(
     assert caught.value.python_hint == "pass `on=` one of yours"
 
 
+def test_a_folder_that_the_colleague_may_not_write_is_named_before_anything_is_submitted(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_profile(place, "old", BAD, "station")
+    before = sorted(place.rglob("*"))
+    (attempts,) = place.glob("old/*/attempts")
+    real = os.access  # root, who may execute the tests, may write into every folder
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(attempts) and real(path, mode))
+    code, _, err = typed("retry", "old", "--on", "station", capsys=capsys)
+    assert code == 2 and f"cannot write {attempts}: Permission denied" in err
+    assert sorted(place.rglob("*")) == before
+
+
 def test_folders_that_the_owner_has_closed_are_no_obstacle(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
