@@ -142,11 +142,8 @@ def resume_commands(manifest: Manifest, run_ids: Iterable[str]) -> dict[str, lis
     For most runs it is the command of the submission that lists them; earlier runs are resumed by a retry.
     """
     found: dict[str, list[str]] = {}
-    complete = manifest.last_complete
-    of_file = frozenset(manifest.run_ids.get(complete, ()))
-    for run_id in run_ids:
+    for run_id, submission in _submissions(manifest, run_ids).items():
         one = manifest.listed[run_id]
-        submission = complete if run_id in of_file else one.submitted
         if manifest.is_earlier(run_id):
             command = f"launch retry {manifest.headers[one.generation].sweep} --earlier"
         elif submission in manifest.headers:
@@ -156,6 +153,23 @@ def resume_commands(manifest: Manifest, run_ids: Iterable[str]) -> dict[str, lis
             command = resume_command(manifest)
         found.setdefault(command, []).append(run_id)
     return found
+
+
+def is_edited_since(manifest: Manifest, run_id: str) -> bool:
+    """Return whether the sweep file of a run has changed since the submission that lists the run."""
+    header = manifest.headers.get(_submissions(manifest, [run_id])[run_id])
+    file = None if header is None else _sweep_file(header)
+    try:
+        return header is not None and file is not None and os.stat(file).st_mtime > header.created
+    except OSError:
+        return False
+
+
+def _submissions(manifest: Manifest, run_ids: Iterable[str]) -> dict[str, int]:
+    """Return the submission whose command resumes each run: the newest without `--only`, if that lists the run."""
+    complete = manifest.last_complete
+    of_file = frozenset(manifest.run_ids.get(complete, ()))
+    return {run_id: complete if run_id in of_file else manifest.listed[run_id].submitted for run_id in run_ids}
 
 
 def _command(manifest: Manifest, header: ManifestHeader, profile: str) -> str:

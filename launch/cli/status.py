@@ -187,11 +187,13 @@ def _advise_current(
     counts = formatting.count_states(free)
     waiting = [v.run_id for v in free if v.state in (State.PLANNED, State.PREEMPTED, State.LOST)]
     if waiting and not is_alive:
-        from launch.cli.location import resume_command, resume_commands
+        from launch.cli.location import is_edited_since, resume_command, resume_commands
 
         commands = {resume_command(None): waiting} if manifest is None else resume_commands(manifest, waiting)
         for command, runs in commands.items():
-            console.hint(f"{formatting.plural(len(runs), 'run')} not at work; `{command}` resumes")
+            edited = manifest is not None and is_edited_since(manifest, runs[0])
+            what = "resumes those that the file, edited since, still has" if edited else "resumes"
+            console.hint(f"{formatting.plural(len(runs), 'run')} not at work; `{command}` {what}")
     elif counts.get(State.FAILED):
         failed = formatting.first_failed(views)
         console.hint(f"`launch logs {failed}` shows why; `launch retry {name}{options}` runs them again")

@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 from launch.errors import StoreError
@@ -68,7 +69,7 @@ class Manifest:
         """Whether any run waits for others."""
         return any(one.entry.requires for one in self.listed.values())
 
-    @property
+    @cached_property
     def last_complete(self) -> int:
         """The number of the newest submission without `--only`; 0 without one."""
         headers = self.headers.items()

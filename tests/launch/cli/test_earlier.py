@@ -113,6 +113,20 @@ def test_each_submission_with_only_has_its_command(edited: EditedSweep, capsys: 
     assert told(capsys, "status", "edited") == (0, ["launch sweep edited.yaml"]), "this one resumes both"
 
 
+def test_a_file_that_was_edited_since_may_have_the_runs_no_longer(
+    edited: EditedSweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt(edited)
+    main(["status", "edited"])
+    assert "`launch sweep edited.yaml` resumes\n" in capsys.readouterr().err
+    edited.write(text(2))
+    edited.execute(only="*s0*")
+    main(["status", "edited"])
+    assert "`launch sweep edited.yaml` resumes those that the file, edited since, still has" in capsys.readouterr().err
+    edited.execute()
+    assert told(capsys, "status", "edited") == (0, ["launch retry edited --earlier"])
+
+
 def test_runs_of_seeds_that_were_left_out_last_are_earlier(
     edited: EditedSweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
