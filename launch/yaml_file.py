@@ -17,7 +17,7 @@ import yaml
 from launch.errors import FileError, SweepError, did_you_mean, nearest, printable
 from launch.grammar import MAX_DIGITS, MAX_KEY
 from s5.config.yaml_limits import check_extent
-from s5.run_dir.regular_file import UnfitFile, read_regular
+from s5.run_dir.regular_file import UnfitFile, read_written
 
 _SHOWN = 10
 
@@ -211,7 +211,7 @@ def parse_yaml(text: str, place: Place) -> dict[str, Any]:
 
 def _read_text(path: Path, place: Place) -> str:
     try:
-        return read_regular(path).decode("utf-8-sig")
+        return read_written(path).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise place.error("no such file", _nearby(path)) from error
     except IsADirectoryError as error:

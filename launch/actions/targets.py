@@ -11,7 +11,7 @@ from launch.errors import LaunchError, StoreError, did_you_mean
 from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
 from launch.store.manifest import generation_numbers, read_header
 from launch.store.store import Store
-from s5.run_dir.regular_file import read_regular
+from s5.run_dir.regular_file import read_written
 from s5.run_dir.result import CONFIG, RUN
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _not_of_a_sweep(folder: str) -> LaunchError:
 def _name_in_file(file: Path) -> str:
     """Return the `name:` in a sweep file; without one, the file's name without its ending."""
     try:
-        lines = read_regular(file).decode(errors="replace").splitlines()
+        lines = read_written(file).decode(errors="replace").splitlines()
         for line in (line for line in lines if line.startswith("name:")):
             from launch.yaml_file import Place, parse_yaml  # most sweep files have no `name:` and do not need YAML
 

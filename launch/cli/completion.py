@@ -213,10 +213,10 @@ def _images() -> list[str]:
     """Return the names of the images, read by a regular expression: the import of a YAML parser takes too long."""
     import re
 
-    from s5.run_dir.regular_file import read_regular
+    from s5.run_dir.regular_file import read_written
 
     file = Path(os.environ.get("LAUNCH_IMAGES") or Path(__file__).parents[2] / "docker" / "images.yaml")
     try:
-        return re.findall(r"^  ([a-z0-9][a-z0-9._-]*):", read_regular(file).decode(errors="replace"), re.MULTILINE)
+        return re.findall(r"^  ([a-z0-9][a-z0-9._-]*):", read_written(file).decode(errors="replace"), re.MULTILINE)
     except (OSError, ValueError):
         return []

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from launch.errors import LaunchError
-from s5.run_dir.regular_file import read_regular
+from s5.run_dir.regular_file import read_written
 
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 # The usual form. Other forms, such as JSON, are left to the reader of YAML, which takes long to load.
@@ -42,7 +42,7 @@ def runs_dirs() -> dict[str, str]:
 
 def _runs_dir(path: Path) -> str | None:
     try:
-        text = read_regular(path).decode(errors="replace")
+        text = read_written(path).decode(errors="replace")
         if match := _RUNS_DIR.search(text):
             return None if match[1] in ("null", "~") else os.path.expanduser(match[1])
         if _MENTIONED.search(text):

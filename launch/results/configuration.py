@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from s5.config.identity import science_subset
 from s5.errors import UserError
-from s5.run_dir.json_file import parse_json, read_regular
+from s5.run_dir.json_file import parse_json
+from s5.run_dir.regular_file import read_regular
 from s5.run_dir.result import CONFIG, RUN
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from launch.store.dependencies import DependencyGraph
 from launch.store.records import Trigger
 from launch.store.state import State
 from launch.store.stored_runs import by_ending, choose_view
-from s5.run_dir.json_file import parse_json, read_regular
+from s5.run_dir.json_file import parse_json
+from s5.run_dir.regular_file import read_regular
 from s5.run_dir.result import RUN
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from launch.errors import StoreError
-from s5.run_dir.json_file import read_regular
 from s5.run_dir.new_file import move_to_new
+from s5.run_dir.regular_file import read_regular
 
 FAULT_VARIABLE = "LAUNCH_FAULT"
 

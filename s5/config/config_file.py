@@ -6,7 +6,8 @@ from s5.config.identity import from_dict, science_hash, to_dict
 from s5.config.run import Config
 from s5.config.yaml_text import yaml_text
 from s5.errors import UserError
-from s5.run_dir.json_file import parse_json, read_regular
+from s5.run_dir.json_file import parse_json
+from s5.run_dir.regular_file import read_regular
 from s5.run_dir.result import CONFIG, RUN
 
 

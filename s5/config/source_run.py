@@ -21,7 +21,8 @@ from s5.config.config_file import read_config
 from s5.config.identity import science_hash, to_dict
 from s5.config.run import Config
 from s5.errors import UserError, did_you_mean
-from s5.run_dir.json_file import parse_json, read_regular
+from s5.run_dir.json_file import parse_json
+from s5.run_dir.regular_file import read_regular
 from s5.run_dir.result import AFTER, RESULT
 
 _HINT = "name the directory of a finished run, with a result.json; in a sweep also a block that this run comes after"

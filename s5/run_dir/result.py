@@ -20,9 +20,10 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
 
-from s5.run_dir.json_file import parse_json, read_regular, read_tail
+from s5.run_dir.json_file import parse_json
 from s5.run_dir.new_file import copy_to_new
 from s5.run_dir.numbers import numbers_in
+from s5.run_dir.regular_file import read_regular, read_tail
 
 RESULT_VERSION = 1
 _MOST_STEPS = 1e15

@@ -23,8 +23,9 @@ import jax
 import numpy as np
 
 from s5.errors import UserError, say
-from s5.run_dir.json_file import parse_json, read_regular
+from s5.run_dir.json_file import parse_json
 from s5.run_dir.numbers import is_number
+from s5.run_dir.regular_file import read_regular
 from s5.run_dir.result import CHECKPOINTS, attempt_dirs
 
 # Since version 2, one array holds a parameter of all layers, stacked.

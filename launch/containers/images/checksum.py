@@ -10,7 +10,8 @@ from pathlib import Path
 
 from launch.errors import LaunchError, StoreError
 from launch.store.files import replace_file
-from s5.run_dir.json_file import parse_json, read_regular
+from s5.run_dir.json_file import parse_json
+from s5.run_dir.regular_file import read_regular
 
 
 def file_checksum(file: Path, folder: Path) -> str:

@@ -27,7 +27,8 @@ from launch.specs.image import Image
 from launch.store import processes
 from launch.store.files import fault_point, replace_file, store_error, sync_file, sync_folder
 from launch.store.locks import acquire
-from s5.run_dir.json_file import parse_json, read_regular
+from s5.run_dir.json_file import parse_json
+from s5.run_dir.regular_file import read_regular
 
 IMAGES = ".images"  # the folder next to the sweeps that holds converted images
 _KEY_DIGITS = 32

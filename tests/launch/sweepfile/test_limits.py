@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from launch.yaml_file import Place, parse_yaml, read_yaml
 from s5.config import yaml_limits
 from s5.config.compose import compose
 from s5.errors import UserError
-from s5.run_dir.regular_file import UnfitFile, read_regular
+from s5.run_dir import regular_file
+from s5.run_dir.regular_file import UnfitFile, read_written
 
 E = "experiment: e\n"
 LONG = "7" * 301
@@ -94,11 +96,13 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path, monkeypatch: pytest.
     assert "cluster" not in runs_dirs()
 
 
-def test_a_file_is_read_up_to_its_size(tmp_path: Path) -> None:
+def test_a_file_is_read_up_to_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x").write_bytes(b"12345")
-    assert read_regular(tmp_path / "x", 5) == b"12345"
-    with pytest.raises(UnfitFile, match="larger than 4 bytes"):
-        read_regular(tmp_path / "x", 4)
+    for most in (5, 4):
+        monkeypatch.setattr(regular_file, "MAX_WRITTEN_BYTES", most)
+        with nullcontext() if most == 5 else pytest.raises(UnfitFile, match="larger than 4 bytes"):
+            assert read_written(tmp_path / "x") == b"12345"
+    monkeypatch.undo()
     with pytest.raises(SweepError, match="larger than 1,048,576 bytes"):
         (tmp_path / "y.yaml").write_text("#" * (2**20 + 1))
         load_sweep(tmp_path / "y.yaml")

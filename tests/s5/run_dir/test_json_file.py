@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from s5.run_dir.json_file import MAX_DEPTH, NotRegular, parse_json, read_regular, read_tail
+from s5.run_dir.json_file import MAX_DEPTH, parse_json
 from s5.run_dir.numbers import numbers_in
+from s5.run_dir.regular_file import NotRegular, read_regular, read_tail
 from s5.run_dir.result import attempt_dirs, last_line, read_lines, read_metrics
 
 
