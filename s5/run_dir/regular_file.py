@@ -45,9 +45,8 @@ def read_regular(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> by
             data = os.read(fd, _FIRST_READ)
         except BlockingIOError:
             raise NotRegular("not a regular file") from None
-        if (
-            0 < len(data) < min(_FIRST_READ, max_bytes + 1)
-        ):  # a small file: its kind is not asked for, which takes time for every run
+        # The kind of a small file is not asked for, which would take time for every run.
+        if 0 < len(data) < min(_FIRST_READ, max_bytes + 1):
             return data
         if _regular_size(fd, path) > max_bytes:
             raise NotRegular(f"larger than {max_bytes:,} bytes")
