@@ -6,7 +6,7 @@ from typing import Any
 
 from s5.config.choices import Choice
 
-_MOST_FLOAT = 1e30  # float32 ends at 3.4e38, and would be infinite after a few operations
+MOST_FLOAT = 1e30  # float32 ends at 3.4e38, and would be infinite after a few operations
 _BITS = 31  # sizes and counts are 32 bit numbers in XLA
 
 
@@ -43,8 +43,8 @@ def check_finite(section: str, config: Any) -> None:
     for name, value in vars(config).items():
         if isinstance(value, float) and not isfinite(value):
             raise ValueError(f"{section}.{name}={value} must be a finite number")
-        if isinstance(value, float) and abs(value) > _MOST_FLOAT:
-            raise ValueError(f"{section}.{name}={value} must be between -{_MOST_FLOAT:g} and {_MOST_FLOAT:g}")
+        if isinstance(value, float) and abs(value) > MOST_FLOAT:
+            raise ValueError(f"{section}.{name}={value} must be between -{MOST_FLOAT:g} and {MOST_FLOAT:g}")
         if isinstance(value, int) and abs(value) >> _BITS and not name.endswith("seed"):
             raise ValueError(f"{section}.{name}={value} must be below 2^{_BITS}")
 

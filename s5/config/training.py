@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from math import isfinite
 
-from s5.config.checks import check_at_least, check_at_most, check_finite, take_names
+from s5.config.checks import MOST_FLOAT, check_at_least, check_finite, take_names
 from s5.config.choices import ParamGroups, Schedule
 from s5.config.fields import added, not_science
 
 AUTO = "auto"
-_MOST_RATE = 1000  # the first step of a higher rate leaves no parameter where it was
 
 
 @dataclass(kw_only=True)
@@ -52,7 +51,6 @@ class OptimConfig:
         check_finite("optim", self)
         if self.lr <= 0 or self.ssm_lr <= 0:
             raise ValueError(f"optim.lr={self.lr} and optim.ssm_lr={self.ssm_lr} must be positive")
-        check_at_most(_MOST_RATE, optim_lr=self.lr, optim_ssm_lr=self.ssm_lr)
         check_at_least(
             0, optim_weight_decay=self.weight_decay, optim_warmup_epochs=self.warmup_epochs, optim_lr_min=self.lr_min
         )
@@ -76,8 +74,8 @@ class OptimConfig:
                 continue
             if not isfinite(rate) or rate < 0:
                 raise ValueError(f"optim.lr_of: {name}={rate} must be a finite number, at least 0")
-            if rate > _MOST_RATE:
-                raise ValueError(f"optim.lr_of: {name}={rate} must be at most {_MOST_RATE}")
+            if rate > MOST_FLOAT:
+                raise ValueError(f"optim.lr_of: {name}={rate} must be at most {MOST_FLOAT:g}")
             if self.schedule is not Schedule.constant and 0 < rate < self.lr_min:
                 raise ValueError(
                     f"optim.lr_min={self.lr_min} must not be above optim.lr_of: {name}={rate}: the learning rate would "

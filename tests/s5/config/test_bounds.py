@@ -15,7 +15,7 @@ from s5.errors import UserError
         "train.epochs=3000000000",
         "train.batch_size=1e40",
         "train.checkpoint_every_steps=99999999999999",
-        "optim.ssm_lr=1e5",
+        "optim.ssm_lr=1e31",
         "optim.lr_of={D: 1e200}",
         "optim.weight_decay=1e35",
         "optim.clip_norm=1e300",
@@ -47,5 +47,5 @@ def test_a_model_of_more_parameters_than_any_memory_holds_is_refused(
 def test_large_numbers_that_a_machine_can_have_are_kept() -> None:
     assert S5Config(n_layers=200, d_model=2**14, d_state=2**14).d_state == 2**14
     assert TrainConfig(epochs=10**9).epochs == 10**9
-    assert OptimConfig(lr=1000.0).lr == 1000
+    assert OptimConfig(lr=1e30).lr == 1e30  # stored runs have it, and end with nan
     assert compose(["data.split_seed=18446744073709551615"]).data.split_seed == 2**64 - 1
