@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,8 @@ def compare(results: Results, sweeps: Sequence[str]) -> list[ComparedRow]:
 
     Rows of one configuration match. Of the others those match that have the same recipe and the same values of what
     their sweep files vary, then those that have the same values of what differs between the rows of any of the sweeps,
-    if each sweep has only one such row: then their configurations differ in what a sweep has fixed.
+    if each sweep has only one such row: then their configurations differ in what a sweep has fixed. Last, a choice of
+    a file such as `model` counts by the values that it has set, since a recipe chooses without naming it.
 
     Args:
         results: The results of the sweeps, from `gather_all`.
@@ -45,7 +46,8 @@ def compare(results: Results, sweeps: Sequence[str]) -> list[ComparedRow]:
     matches: list[dict[str, RunGroup]] = []
     left = list(results.groups)
     values_key = partial(_values_key, keys=varied_columns(results.groups))
-    for key_of_group in (_configuration_key, _settings_key, values_key):
+    contents_key = partial(_contents_key, keys=varied_columns(results.groups), columns=_columns(results.groups))
+    for key_of_group in (_configuration_key, _settings_key, values_key, contents_key):
         found: dict[object, list[RunGroup]] = {}
         for group in left:
             found.setdefault(key_of_group(group), []).append(group)
@@ -73,17 +75,31 @@ def _values_key(group: RunGroup, keys: Sequence[str]) -> object:
     return row_of(group.experiment, {key: _value(group, key) for key in keys}), group.current
 
 
+def _contents_key(group: RunGroup, keys: Sequence[str], columns: Collection[str]) -> object:
+    values = {key: _contents(group, key, columns) or _value(group, key) for key in keys}
+    return row_of(group.experiment, values), group.current
+
+
+def _contents(group: RunGroup, key: str, columns: Collection[str]) -> dict[str, Any]:
+    """Return the values that a choice has set, without those that are columns; nothing for a key of the config."""
+    science: Mapping[str, Any] = group.configuration.science if group.configuration else {}
+    return {name: science[name] for name in science if name.startswith(f"{key}.") and name not in columns}
+
+
 def varied_columns(groups: Sequence[RunGroup]) -> list[str]:
     """Return the columns that have several values within a sweep, wherever these are set."""
-    columns = dict.fromkeys(key for group in groups for key in group.shown)
     sweeps: dict[str, list[RunGroup]] = {}
     for group in groups:
         sweeps.setdefault(group.views[0].sweep, []).append(group)
     return [
         key
-        for key in columns
+        for key in _columns(groups)
         if any(_value(group, key) != _value(members[0], key) for members in sweeps.values() for group in members)
     ]
+
+
+def _columns(groups: Sequence[RunGroup]) -> dict[str, None]:
+    return dict.fromkeys(key for group in groups for key in group.shown)
 
 
 def _value(group: RunGroup, key: str) -> Any:

@@ -68,10 +68,21 @@ def test_sweeps_are_compared_row_by_row(runs: EditedSweep, capsys: pytest.Captur
         ),
         ("grid: {optim.lr: [1e-3, 2e-3], model.dropout: [0.1, 0.2]}", "grid: {optim.lr: [1e-3, 2e-3]}", 2),
         ("grid: {model: [s4-digits, s5-digits]}", "base: {model: s4-digits}", 1),
+        ("grid: {model: [s5-digits, lru-digits]}", "base: {}", 1),
+        ("grid: {model: [s5-digits, lru-digits]}", "base: {model.dropout: 0.3}", 1),
         ("grid: {optim.lr: [1e-3, 2e-3]}", "grid: {optim.lr: [3e-3, 4e-3]}", 0),
         ("base: {optim.lr: 1e-3}", "base: {optim.lr: 2e-3}", 1),
     ],
-    ids=["the default as an axis", "base or grid", "one value of two", "a choice", "nothing shared", "one row each"],
+    ids=[
+        "the default as an axis",
+        "base or grid",
+        "one value of two",
+        "a choice",
+        "the recipe's own choice",
+        "the recipe's own choice with a fixed value",
+        "nothing shared",
+        "one row each",
+    ],
 )
 def test_rows_match_by_their_values_wherever_these_are_set(
     runs: EditedSweep, capsys: pytest.CaptureFixture[str], first: str, second: str, pairs: int
