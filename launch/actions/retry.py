@@ -43,7 +43,7 @@ def retry(
     options: ContainerOptions | None = None,
     source: Path | None = None,
 ) -> Submission:
-    """Add a generation that lists the failed, cancelled and lost runs, so that they can start again.
+    """Add a generation that lists failed, cancelled and lost runs of the newest submission, so that they start again.
 
     It also lists the runs that wait for them and were submitted with them: these can start afterwards.
 
@@ -72,8 +72,7 @@ def retry(
     every = state.views()
     states = (State.FAILED,) if failed_only else (*_ENDED, *_STOPPED) if earlier else _ENDED
     views = [view for view in every if view.state in states]
-    if earlier:
-        views = [view for view in views if state.manifest.is_earlier(view.run_id)]
+    views = [view for view in views if state.manifest.is_earlier(view.run_id) == earlier]
     submission = Submission(
         sweep=sweep,
         generation=header.generation,

@@ -225,7 +225,8 @@ def check_sweeps(store: Store) -> Iterator[Check]:
     The states are those of `launch status` if the store asks a cluster, otherwise those of the files alone.
     """
     for name in store.sweeps():
-        views = [view for view in store.sweep(name).views() if not view.waits]
+        sweep = store.sweep(name).state()
+        views = [view for view in sweep.views() if not (view.waits or sweep.manifest.is_earlier(view.run_id))]
         left = {state: sum(v.state == state for v in views) for state in (State.LOST, State.PREEMPTED, State.PLANNED)}
         if any(left.values()):
             words = ", ".join(f"{count} {state.lower()}" for state, count in left.items() if count)

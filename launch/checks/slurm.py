@@ -108,7 +108,7 @@ def check_shared(runs: Path, profile: Profile) -> Iterator[Check]:
     """Check that the folders of runs, code and Python are on a file system that the nodes see too."""
     mounts = _mounts()
     places = {"runs": runs, "code": _HOME, "python": Path(sys.executable)}
-    if profile.site.python is not None and os.path.isabs(profile.site.python):
+    if profile.site.python is not None and os.path.isabs(profile.site.python) and os.path.exists(profile.site.python):
         places["training python"] = Path(profile.site.python)
     for name, place in places.items():
         above = [mount for mount in mounts if place.absolute().is_relative_to(mount[0])]

@@ -57,10 +57,13 @@ class _Location:
         if not command.startswith("launch retry "):
             return ["--on", self.on, *runs]
         sweep = shlex.split(command)[2]
+        own = self._profile(sweep)
+        if own is not None and own != self.on and _exists(own):
+            return here  # `--on` would move the runs to another profile than the one of the sweep
         if not _has(self.default, sweep):
             return ["--on", self.on, *runs]
         # `launch retry SWEEP --on PROFILE` would mean the sweep in the default folder.
-        return here if self._profile(sweep) == self.on and not runs else ["--on", self.on, *here]
+        return here if own == self.on and not runs else ["--on", self.on, *here]
 
     def _profile(self, sweep: str) -> str | None:
         """Return the profile with which a sweep was last submitted; None if its manifest cannot be read."""

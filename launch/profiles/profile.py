@@ -13,7 +13,7 @@ from typing import Any
 from launch.errors import LaunchError, ProfileError, did_you_mean, printable, unknown
 from launch.grammar import looks_secret
 from launch.profiles.folders import PROFILE_NAME, profile_files, profile_folders
-from launch.profiles.slurm import SLURM_KEYS, SlurmSettings, read_slurm_settings
+from launch.profiles.slurm import SLURM_KEYS, SlurmSettings, check_no_resources, read_slurm_settings
 from launch.specs.choices import BACKENDS, ENGINES, RUNTIMES, BackendName, RuntimeName
 from launch.specs.container import PASS_VARIABLE, ContainerSettings
 from launch.specs.mount import Mount, parse_mount
@@ -141,6 +141,7 @@ def _read(name: str, path: Path) -> Profile:
     backend = BackendName(values.get("backend", BackendName.LOCAL))
     if "backend" not in values and (meant := next((key for key in values if key in SLURM_KEYS), None)):
         raise place.key(meant).error("this is for a cluster, and the profile names no backend", "add `backend: slurm`")
+    check_no_resources(values, place)
     place.known_keys(values, _LOCAL_KEYS if backend is BackendName.LOCAL else _SLURM_KEYS)
     runs_dir, slots = values.get("runs_dir"), values.get("slots")
     return Profile(

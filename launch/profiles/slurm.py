@@ -165,6 +165,19 @@ def _setup(value: Any, place: Place) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def check_no_resources(values: Mapping[str, Any], place: Place) -> None:
+    """Raise if a profile has a resource of the runs, by its name in a sweep file or as an option of sbatch."""
+    for name in values:
+        word = name.replace("_", "-")
+        resource = _RESOURCES.get(word) or (name if name in _RESOURCES.values() else None)
+        if resource is not None:
+            raise place.key(name).error(*_of_the_runs(resource))
+
+
+def _of_the_runs(resource: str) -> tuple[str, str]:
+    return "this is a resource of the runs", f"set it in the sweep: resources.{resource}"
+
+
 def _additional(value: Any, place: Place) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, said in place.mapping(value).items():
@@ -176,7 +189,7 @@ def _additional(value: Any, place: Place) -> dict[str, Any]:
         if key in _KEYS:
             raise at.error("the profile has a key of its own for this", f"set {_KEYS[key]}")
         if key in _RESOURCES:
-            raise at.error("this is a resource of the runs", f"set it in the sweep: resources.{_RESOURCES[key]}")
+            raise at.error(*_of_the_runs(_RESOURCES[key]))
         options[key] = True if said is True else _word(said, at)
     return options
 

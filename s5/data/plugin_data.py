@@ -1,6 +1,6 @@
 """Loading of plug-ins' data sets: their examples are checked, padded, split and scaled."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ def load_plugin_data(own: PluginDataset, config: DataConfig) -> Dataset:
             f"data.name={own.name}: its `load` returned {found}",
             hint='return Examples, or {"train": Examples, "val": Examples, "test": Examples}',
         )
+    _check_classes(own, [labels for _, labels, _ in splits.values()])
     mean, std = _moments(*splits["train"][::2])
     return Dataset(
         name=own.name,
@@ -191,6 +192,18 @@ def _check_precision(at: str, low: Float64[np.ndarray, " d"], high: Float64[np.n
                 f"in {spacing:g}",
                 hint="subtract an offset in `load`, such as the first time of each sequence from its times",
             )
+
+
+def _check_classes(own: PluginDataset, labels: Sequence[np.ndarray]) -> None:
+    """Raise if a class has no example in any split: a name that is misspelt may have lost them."""
+    found = set(np.concatenate(labels).tolist()) if own.head is Head.classification else set(range(own.n_classes))
+    missing = [number for number in range(own.n_classes) if number not in found]
+    if missing:
+        names = ", ".join(str(own.class_names[number] if own.class_names else number) for number in missing[:5])
+        raise DataError(
+            f"data.name={own.name}: no example has the class {names}" + (" …" if len(missing) > 5 else ""),
+            hint="correct the `load` of the plug-in, or leave the class out of class_names and n_classes",
+        )
 
 
 def _classes(own: PluginDataset, where: Places, examples: Examples) -> Int[np.ndarray, " n"]:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import final
 
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
@@ -74,11 +75,13 @@ class SequenceMixer(nnx.Module):
 
     @final
     def check_inputs(self, u: Array, steps: Steps) -> None:
-        """Raise if the inputs do not have the shape (batch, L, H), or `steps` does not fit them."""
+        """Raise if the inputs are not floats of the shape (batch, L, H), or `steps` does not fit them."""
         if u.ndim != 3 or u.shape[-1] != self.d_model:
             hint = "; u[None] adds the batch axis" if u.shape[-1:] == (self.d_model,) and u.ndim == 2 else ""
             name = type(self).__name__
             raise ValueError(f"{name} takes inputs of shape (batch, L, {self.d_model}), not {u.shape}{hint}")
+        if not jnp.issubdtype(u.dtype, jnp.floating):  # the outputs would be rounded to the type of the inputs
+            raise ValueError(f"{type(self).__name__} takes floats, not {u.dtype}: u.astype(jnp.float32)")
         check_steps(steps, u.shape[:2])
 
     @final

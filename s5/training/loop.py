@@ -181,6 +181,7 @@ class Loop:
         self._log_start()
         try:
             self._train()
+            self._writer.write_timing(progress.step, self.total_steps, progress.step / self.steps_per_epoch)
             scores = {"val": progress.best, "test": self.trainer.evaluate("test", stopping, self._best_arrays)}
             if self._zero_shot is not None:
                 scores["zero_shot"] = self._evaluate_zero_shot(self._zero_shot)

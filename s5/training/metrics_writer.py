@@ -61,13 +61,15 @@ class MetricsWriter:
         self._wandb.log(step, values)
 
     def write_timing(self, step: int, of: int, epoch: float) -> None:
-        """Write one line of timing: progress and speed.
+        """Write one line of timing: progress and speed; none if the last line is about the same step.
 
         Args:
             step: Steps done.
             of: Total steps of the training.
             epoch: Epochs done.
         """
+        if self._last is not None and self._last[0] == step:
+            return
         now = time.time()
         line: dict[str, Any] = {"step": step, "of": of, "epoch": round(epoch, 4), "time": round(now, 3)}
         if self._last is not None and now > self._last[1]:

@@ -137,6 +137,17 @@ def test_names_are_a_text_for_each_example(monkeypatch: pytest.MonkeyPatch, name
         _load(monkeypatch, examples)
 
 
+@pytest.mark.parametrize(
+    ("facts", "name"), [({"n_classes": 4}, "2, 3"), ({"n_classes": 3, "class_names": ("low", "mid", "hgh")}, "hgh")]
+)
+def test_a_class_without_an_example_is_refused(
+    monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], name: str
+) -> None:
+    examples = Examples(inputs=np.ones((12, 4, 1)), labels=[0, 1] * 6)
+    with pytest.raises(DataError, match=f"^data.name=mine: no example has the class {name}\nhint: "):
+        _load(monkeypatch, examples, **facts)
+
+
 def test_names_change_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     def loaded(**names: Any) -> list[np.ndarray]:
         inputs, labels = np.random.default_rng(0).normal(size=(12, 4, 1)), [0, 1] * 6

@@ -137,6 +137,8 @@ def test_the_interpreter_for_training_is_never_passed_over(site: dict, level: Le
 
 
 def test_the_interpreter_for_training_must_be_shared_too(tmp_path: Path) -> None:
-    found = {check.name for check in cluster.check_shared(tmp_path, profile(python="/opt/env/bin/python"))}
+    found = {check.name for check in cluster.check_shared(tmp_path, profile(python="/bin/sh"))}
     assert found == {f"{name} shared" for name in ("runs", "code", "python", "training python")}
-    assert "training python shared" not in {check.name for check in cluster.check_shared(tmp_path, profile(python="x"))}
+    for python in ("x", "/nowhere/python"):  # what is not here has no file system here
+        found = {check.name for check in cluster.check_shared(tmp_path, profile(python=python))}
+        assert "training python shared" not in found

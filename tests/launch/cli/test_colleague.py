@@ -16,17 +16,16 @@ from tests.launch.cli.test_location import BAD, OPEN, commands, of_profile, type
 from tests.launch.cli.test_location import place as place
 
 
-@pytest.mark.parametrize("profile", ["group", "other"])
-def test_the_hint_to_retry_has_the_profile_that_was_typed(
-    place: Path, profile: str, capsys: pytest.CaptureFixture[str]
+def test_the_hint_to_retry_has_the_typed_profile_only_without_the_one_of_the_sweep(
+    place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (place.parent / "slurm" / "other.yaml").write_text(f"runs_dir: {place}\n")
-    of_profile(place, "old", BAD, profile)
-    on = ["--on", "station"]
+    on, runs = ["--on", "station"], ["--runs", str(place)]
+    of_profile(place, "old", BAD, "group")
     assert commands(typed("status", "old", *on, capsys=capsys)[2])[-1] == ["retry", "old", *on]
     of_profile(Path("runs"), "old", BAD, "group")  # `--on station` alone would mean this one
-    found = commands(typed("status", "old", *on, capsys=capsys)[2])[-1]
-    assert found == ["retry", "old", *on, "--runs", str(place)]
+    assert commands(typed("status", "old", *on, capsys=capsys)[2])[-1] == ["retry", "old", *on, *runs]
+    (place.parent / "slurm" / "group.yaml").write_text(f"runs_dir: {place}\n")  # `--on station` would move the runs
+    assert commands(typed("status", "old", *on, capsys=capsys)[2])[-1] == ["retry", "old", *runs]
 
 
 def test_a_retry_without_the_owners_profile_says_how_to_use_ones_own(

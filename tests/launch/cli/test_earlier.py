@@ -52,6 +52,17 @@ def type_in(command: str) -> None:
     main(shlex.split(command)[1:])
 
 
+def test_a_retry_leaves_what_failed_before_an_edit(edited: EditedSweep, capsys: pytest.CaptureFixture[str]) -> None:
+    for view in edited.submit().views:
+        write_state(Path(view.run_dir), Made(state=State.FAILED))
+    edited.write(text(2))
+    assert edited.execute() == 2
+    assert told(capsys, "retry", "edited") == (0, ["launch retry edited --earlier"])
+    assert sorted(states().values()) == [State.FAILED] * 2 + [State.SUCCEEDED] * 2
+    assert main(["doctor"]) in (0, 1)
+    assert "launch retry" not in capsys.readouterr().out
+
+
 def test_what_the_file_has_no_longer_is_continued_by_a_retry(
     edited: EditedSweep, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,7 +76,7 @@ def test_the_hints_of_status_carry_the_place(place: Path, capsys: pytest.Capture
     logs, retry = commands(err)
     assert logs == ["logs", f"old/{run_id_of(BAD)}", "--on", "station"]
     assert typed(*logs, capsys=capsys)[1] == "oh\n"
-    assert retry == ["retry", "old", "--on", "station"]
+    assert retry == ["retry", "old", "--runs", str(place)]  # its --on says where the runs execute
     for verb in ("results", "report", "gc"):
         assert typed(verb, "old", "--on", "station", capsys=capsys)[0] == 0
     assert typed("logs", run_id_of(BAD), "--on", "station", capsys=capsys)[1] == "oh\n"

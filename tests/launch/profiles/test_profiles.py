@@ -84,6 +84,8 @@ def test_the_users_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ('backend: slurm\nsetup: ["a\\nb"]', "setup[0]: 'a\\nb' is not one line of shell", "one line each"),
         ("backend: slurm\nsetup: [export WANDB_API_KEY=x]", "setup[0]: looks like a secret", "log in"),
         ("backend: slurm\nadditional: {array: 0-3}", "additional.array: the launcher sets this itself", "leave it out"),
+        ("backend: slurm\ntime: 5", "time: this is a resource of the runs", "resources.timeout_min"),
+        ("backend: slurm\ngpus_per_node: 1", "gpus_per_node: this is a resource", "resources.gpus_per_node"),
         ("backend: slurm\nadditional: {mem: 3G}", "additional.mem: this is a resource of the runs", "resources.mem_gb"),
         ("backend: slurm\nadditional: {qos: x}", "additional.qos: the profile has a key of its own", "set qos"),
         ("backend: slurm\nadditional: {--nice: 3}", "additional.--nice: not an option of sbatch", "without the dashes"),

@@ -239,6 +239,8 @@ def test_a_layer_says_what_it_takes(config: ModelConfig):
     mixer = make_mixer(config, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"takes inputs of shape \(batch, L, 6\), not \(3, 12, 5\)$"):
         mixer(draw(BATCH, L, 5))
+    with pytest.raises(ValueError, match=r"takes floats, not int32: u\.astype\(jnp\.float32\)$"):
+        mixer.check_inputs(draw(BATCH, L, 6).astype(jnp.int32), REGULAR)
     with pytest.raises(ValueError, match=r"Steps\.mask has shape \(3, 11\), .* steps of shape \(3, 12\); Steps\.of"):
         mixer(draw(BATCH, L, 6), Steps.of(L - 1, LENGTHS - 1))
     if not config.takes_times:
