@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from launch.actions import plugin_edits
 from launch.errors import StoreError
 from launch.results.configuration import leaves
 from launch.store.attempts import attempt_path, find_attempt
@@ -39,7 +40,9 @@ def changed_keys(before: str, after: str, *, spelling: bool = False) -> dict[str
     return {key: (a, b) for key, (a, b) in found.items() if a != b or (spelling and str(a) != str(b))}
 
 
-def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *, from_file: bool = True) -> list[str]:
+def describe_changes(
+    plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *, from_file: bool = True, plugins: Sequence[str] = ()
+) -> list[str]:
     """Describe the changes since the runs were stored, one line for each key and pair of values.
 
     Args:
@@ -48,6 +51,7 @@ def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *
         sweep: The sweep's folder, `runs/<sweep>`.
         from_file: Whether the runs come from a sweep file. Without a file, a run with other overrides is a different
             run, not a change of an earlier run.
+        plugins: The plug-ins of the sweep: folders, or names of entry points.
     """
     readable = [repair for repair in plan.repairs if repair.before is not None and _is_yaml(repair.before)]
     lines = [
@@ -60,13 +64,18 @@ def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *
     changed = [
         (one.earlier, _read(Path(sweep, one.earlier, CONFIG)), texts[one.run_id].config_text())
         for one in plan.changed
-        if from_file or _overrides(Path(sweep, one.earlier)) == texts[one.run_id].record.overrides
+        if from_file or _overrides(Path(sweep, one.earlier)) == _typed(texts[one.run_id].record.overrides)
     ]
+    trainings = [(before, after) for run_id, before, after in changed if before and run_id not in programs]
     for (key, before, after), run_ids in _by_key(changed, programs).items():
+        if key in plugin_edits.KEYS and not programs.issuperset(run_ids):
+            continue
+        many = len(run_ids) > 1
         lines.append(
-            f"{key}: {before} when these runs were submitted, {after} now: {_runs(run_ids)} stay as they are; "
-            "the new value runs under a new id"
+            f"{key}: {before} when {'these runs were' if many else 'this run was'} submitted, {after} now: "
+            f"{_runs(run_ids)} {'stay as they are' if many else 'stays as it is'}; the new value runs under a new id"
         )
+    lines += plugin_edits.describe_edited_plugins(trainings, plugins)
     return lines
 
 
@@ -121,8 +130,13 @@ def _is_yaml(text: str) -> bool:
 
 def _overrides(run_dir: Path) -> tuple[str, ...] | None:
     with suppress(StoreError):
-        return read_record(RunRecord, str(run_dir / RUN)).overrides
+        return _typed(read_record(RunRecord, str(run_dir / RUN)).overrides)
     return None
+
+
+def _typed(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return overrides without those that `apply_plugins` adds: an edit of a plug-in changes them."""
+    return tuple(text for text in overrides if text.partition("=")[0] not in plugin_edits.KEYS)
 
 
 def _by_key(

@@ -240,7 +240,7 @@ def plan_runs(
         containers=containers,
         complete={run.record.run_id for run in sweep_runs} <= {run.record.run_id for run in runs},
         warnings=(
-            *describe_changes(run_dirs, runs, state.folder, from_file=sweep.file is not None),
+            *describe_changes(run_dirs, runs, state.folder, from_file=sweep.file is not None, plugins=sweep.plugins),
             *state.manifest.problems,
             *containers.warnings,
             *describe_dropped_settings(profile, containers.runtime),

@@ -55,7 +55,7 @@ def test_another_run_of_the_same_experiment_is_no_change(typed: Typed) -> None:
     other = CONFIG.replace("0.001", "0.1")
     assert typed.again(other, overrides=("optim.lr=0.1",), moved=True, from_file=False) == []
     (line,) = typed.again(other, moved=True, from_file=False)  # the same words: the recipe has changed
-    assert line.startswith("optim.lr: 0.001 when these runs were submitted, 0.1 now")
+    assert line.startswith("optim.lr: 0.001 when this run was submitted, 0.1 now")
     assert typed.again(other, overrides=("optim.lr=0.1",), moved=True) == [line]  # a file that was edited
 
 

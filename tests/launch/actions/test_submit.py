@@ -183,7 +183,7 @@ def test_config_that_resolves_differently_is_named_with_its_key(store: Store, co
     today = [run(0.5, "f" * 8)]
     submission = submit_runs(sweep_of(today), today, store, LOCAL, source=code)
     (warning,) = submission.warnings
-    assert "model.dropout: 0.0 when these runs were submitted, 0.5 now: command-s0-00000000" in warning
+    assert "model.dropout: 0.0 when this run was submitted, 0.5 now: command-s0-00000000" in warning
     assert [view.run_id for view in submission.views] == ["command-s0-ffffffff"]
     assert len(store.sweep("work").views()) == 2, "what was submitted before is still there"
 

@@ -184,4 +184,4 @@ def test_another_spelling_of_a_number_is_told(runs: Path, capsys: pytest.Capture
         assert main(["sweep", sweep_of(same), "--dry-run"]) == 0
         out, err = capsys.readouterr()
         assert (" new" in out) is (same != "1")
-        assert ("alpha: 1 when these runs were submitted, 1.0 now: " in err) is (same != "1")
+        assert ("alpha: 1 when this run was submitted, 1.0 now: " in err) is (same != "1")
