@@ -20,5 +20,7 @@ def test_the_page_is_a_script(tmp_path: Path) -> None:
     first, last = (float(done.stdout.split(f"epoch {epoch}: loss ")[1].split()[0]) for epoch in (0, 4))
     assert last < first
     assert float(done.stdout.split("right: ")[1].split()[0]) > 0.9
+    slow = ["B_im", "B_re", "Lambda_im", "Lambda_re", "bias", "log_step", "scale"]
+    assert f"slow: {slow}" in done.stdout
     assert "logits: (4, 2)" in done.stdout
     assert "classes: ['falls', 'rises']" in done.stdout
