@@ -138,7 +138,7 @@ def test_a_retry_of_an_earlier_configuration_brings_it_not_back(edited: Edited) 
     edited.submit(20, range(3))
     write_cancelled(edited.sweep.views()[2].run_dir, 1)
     edited.submit(40, range(2))
-    assert retry(edited.store, "digits", failed_only=False, source=edited.code).generation == 3
+    assert retry(edited.store, "digits", failed_only=False, earlier=True, source=edited.code).generation == 3
     assert edited.shown() == [(2, 0), (2, 1)]
 
 
