@@ -44,13 +44,7 @@ def other_places(store: Store, word: str | None) -> list[OtherPlace]:
     `launch retry` would execute its runs with any other that is named. Without such a profile it names the folder.
     If `word` is None, the places are the folders that have any sweeps.
     """
-    from launch.profiles.folders import runs_dirs
-
-    profiles: dict[Path, list[str]] = {open_store().root: []}
-    for name, folder in runs_dirs().items():
-        profiles.setdefault(Path(folder), []).append(name)
-    profiles.pop(store.root, None)
-    found = ((root, names, _sweeps_named(Store(root), word)) for root, names in profiles.items())
+    found = ((root, names, _sweeps_named(Store(root), word)) for root, names in _other_roots(store).items())
     return [
         OtherPlace(root, _option(root, names, None if word is None else sweeps))
         for root, names, sweeps in found
@@ -60,23 +54,42 @@ def other_places(store: Store, word: str | None) -> list[OtherPlace]:
 
 def describe_other_places(store: Store, sweep: str) -> list[str]:
     """Return a warning for each other folder that has a sweep of this name: its runs are executed again here."""
+    found = ((root, _option(root, names, [sweep])) for root, names in _other_roots(store).items() if _has(root, sweep))
     return [
-        f"a sweep {sweep} is also under {place.root} (`{place.option}`); its results do not count under {store.root}"
-        for place in other_places(store, sweep)
-        if sweep in Store(place.root).sweeps()
+        f"a sweep {sweep} is also under {root} (`{option}`); its results do not count under {store.root}"
+        for root, option in found
     ]
+
+
+def _other_roots(store: Store) -> dict[Path, list[str]]:
+    """Return the other folders of runs, the default and the profiles' own, each with the profiles that name it."""
+    from launch.profiles.folders import runs_dirs
+
+    profiles: dict[Path, list[str]] = {open_store().root: []}
+    for name, folder in runs_dirs().items():
+        profiles.setdefault(Path(folder), []).append(name)
+    profiles.pop(store.root, None)
+    return profiles
+
+
+def _has(root: Path, sweep: str) -> bool:
+    """Return whether a folder of runs has a sweep of this name; the names of its runs are not read."""
+    try:
+        return sweep in Store(root).sweeps()
+    except StoreError:
+        return False
 
 
 def _option(root: Path, profiles: Sequence[str], sweeps: Sequence[str] | None) -> str:
     """Return the option that names a folder of runs, and with it the profile of these sweeps, if they have the same."""
-    used = set(profiles) if sweeps is None else {_profile_of(root / sweep) for sweep in sweeps}
+    used = set(profiles) if sweeps is None else {profile_of(root / sweep) for sweep in sweeps}
     name = used.pop() if len(used) == 1 else None
     if name is not None and name in profiles:
         return f"--on {shlex.quote(name)}"
     return f"--runs {shlex.quote(str(root))}"
 
 
-def _profile_of(sweep: Path) -> str | None:
+def profile_of(sweep: Path) -> str | None:
     """Return the profile with which a sweep was last submitted; None if its manifest cannot be read."""
     try:
         numbers = generation_numbers(str(sweep))

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.actions.targets import find_target, open_store, other_places
+from launch.actions.targets import find_target, open_store, other_places, profile_of
 from launch.cli import console
-from launch.errors import LaunchError, StoreError
-from launch.store.manifest import generation_numbers, read_header
+from launch.errors import LaunchError
 
 if TYPE_CHECKING:
     import argparse
@@ -57,22 +56,13 @@ class _Location:
         if not command.startswith("launch retry "):
             return ["--on", self.on, *runs]
         sweep = shlex.split(command)[2]
-        own = self._profile(sweep)
+        own = profile_of(self.store.root / sweep)
         if own is not None and own != self.on and _exists(own):
             return here  # `--on` would move the runs to another profile than the one of the sweep
         if not _has(self.default, sweep):
             return ["--on", self.on, *runs]
         # `launch retry SWEEP --on PROFILE` would mean the sweep in the default folder.
         return here if own == self.on and not runs else ["--on", self.on, *here]
-
-    def _profile(self, sweep: str) -> str | None:
-        """Return the profile with which a sweep was last submitted; None if its manifest cannot be read."""
-        try:
-            folder = str(self.store.sweep(sweep).path)
-            numbers = generation_numbers(folder)
-            return read_header(folder, max(numbers)).profile if numbers else None
-        except StoreError:
-            return None
 
 
 def open_location(args: argparse.Namespace, *, moves: str | None = None) -> Store:

@@ -45,8 +45,9 @@ def compare(results: Results, sweeps: Sequence[str]) -> list[ComparedRow]:
     """
     matches: list[dict[str, RunGroup]] = []
     left = list(results.groups)
-    values_key = partial(_values_key, keys=varied_columns(results.groups))
-    contents_key = partial(_contents_key, keys=varied_columns(results.groups), columns=_columns(results.groups))
+    varied = varied_columns(results.groups)
+    values_key = partial(_values_key, keys=varied)
+    contents_key = partial(_contents_key, keys=varied, columns=_columns(results.groups))
     for key_of_group in (_configuration_key, _settings_key, values_key, contents_key):
         found: dict[object, list[RunGroup]] = {}
         for group in left:
